@@ -1,0 +1,1 @@
+"""Doors: each verb once in `commands`, and the ways in that call it. No decisions here."""

@@ -1,0 +1,1 @@
+"""Thin names over vetted libraries: digests, signatures, seals, commitments. No protocol, no state."""

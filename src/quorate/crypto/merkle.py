@@ -1,0 +1,69 @@
+"""Merkle trees over leaf digests, in the shape of RFC 6962 (section 2.1) with nodes under a domain of their own.
+
+A tree of n leaves splits at the largest power of two below n. Leaves come in as digests made under another domain, so
+that a node can never be passed off as a leaf. A path lists the siblings from the leaf up (RFC 9162, section 2.1.3.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from quorate.crypto.digests import digest
+from quorate.errors import BadSignature
+from quorate.model.units import Digest
+
+NODE_DOMAIN = "merkle node"
+
+
+def levels(leaves: Sequence[Digest]) -> list[list[Digest]]:
+    """All levels, leaves first, root last. Pairing neighbours and lifting an odd last one unchanged gives the RFC's
+    shape."""
+    if not leaves:
+        raise ValueError("a tree has at least one leaf")
+    tree = [list(leaves)]
+    while len(tree[-1]) > 1:
+        below = tree[-1]
+        above = [digest(NODE_DOMAIN, below[at], below[at + 1]) for at in range(0, len(below) - 1, 2)]
+        if len(below) % 2:
+            above.append(below[-1])
+        tree.append(above)
+    return tree
+
+
+def root(leaves: Sequence[Digest]) -> Digest:
+    return levels(leaves)[-1][0]
+
+
+def path(tree: Sequence[Sequence[Digest]], index: int) -> tuple[Digest, ...]:
+    """The siblings of leaf `index` in a tree made by `levels`. A lifted node has no sibling and adds nothing."""
+    siblings = []
+    for level in tree[:-1]:
+        if index ^ 1 < len(level):
+            siblings.append(level[index ^ 1])
+        index //= 2
+    return tuple(siblings)
+
+
+def folded(leaf: Digest, index: int, size: int, siblings: Sequence[bytes]) -> Digest:
+    """The root that `leaf` at `index` of `size` leads to. Raises BadSignature unless the path has exactly the length
+    this place has."""
+    if not 0 <= index < size:
+        raise BadSignature(f"leaf {index} of {size}", field="index", limit=f"0 to {size - 1}")
+    node, last, used = leaf, size - 1, 0
+    while last:
+        if index % 2 or index < last:
+            if used == len(siblings):
+                raise BadSignature("too short", field="path")
+            sibling = siblings[used]
+            node = digest(NODE_DOMAIN, sibling, node) if index % 2 else digest(NODE_DOMAIN, node, sibling)
+            used += 1
+        index, last = index // 2, last // 2
+    if used != len(siblings):
+        raise BadSignature("too long", field="path")
+    return node
+
+
+def verify(expected_root: bytes, leaf: Digest, index: int, size: int, siblings: Sequence[bytes]) -> None:
+    """Raises BadSignature unless `leaf` stands at `index` of the `size` leaves under `expected_root`."""
+    if folded(leaf, index, size, siblings) != expected_root:
+        raise BadSignature("the path leads to another root", field="path")

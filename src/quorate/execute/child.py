@@ -1,0 +1,196 @@
+"""One worker process as the pool sees it: started with nothing, spoken to in frames, killed for certain.
+
+The worker inherits one descriptor, a clean environment and a working folder that is already removed. Its end is noticed through its
+process descriptor (pidfd), after which it is reaped; only then is it reported as gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from quorate.errors import MalformedBytes, WorldError
+from quorate.execute import frames
+from quorate.execute.engine import Task
+from quorate.model.trap import Status
+from quorate.model.units import MIB
+
+ENVIRONMENT_DEFAULT = {"LANG": "C.UTF-8", "TZ": "UTC", "PATH": "/usr/bin:/bin"}
+COMMAND_DEFAULT = (sys.executable, "-I", "-B", "-m", "quorate.execute.worker")
+READ_BYTES = MIB
+SEND_BUFFER_BYTES = MIB
+
+
+class ChildSettings(NamedTuple):
+    data_bytes: int
+    niceness: int
+    environment: Mapping[str, str] = ENVIRONMENT_DEFAULT
+    command: tuple[str, ...] = COMMAND_DEFAULT
+
+
+class Ticket:
+    """One task's way through the pool. `outcome` gets its Execution, or the UserError that refuses it."""
+
+    __slots__ = ("cancelled", "outcome", "task", "wall_from")
+
+    def __init__(self, task: Task, outcome: asyncio.Future[object]) -> None:
+        self.task = task
+        self.outcome = outcome
+        self.cancelled = False
+        self.wall_from = 0.0
+
+
+class Step(NamedTuple):
+    """One thing a worker has been asked to do, in order. The clock of a step runs while it is the first of its worker."""
+
+    number: int
+    ticket: Ticket | None
+    digest: bytes
+    loads: bool
+    limit_s: float
+
+
+class Child:
+    """A worker process and the steps it still owes."""
+
+    def __init__(self, settings: ChildSettings, on_frame: Callable[[Child, frames.Frame], None], on_gone: Callable[[Child], None]):
+        self.steps: deque[Step] = deque()
+        self.modules: OrderedDict[bytes, int] = OrderedDict()
+        self.layers: tuple[str, ...] = ()
+        self.engine_version = ""
+        self.ready = False
+        self.verdict: Status | None = None
+        self.runs_sent = 0
+        self.head_since = 0.0
+        self.timer: asyncio.TimerHandle | None = None
+        self.gone = asyncio.Event()
+        self._on_frame, self._on_gone = on_frame, on_gone
+        self._loop = asyncio.get_running_loop()
+        self._inbox = frames.Inbox(frames.FromWorker)
+        self._unsent = bytearray()
+        self._socket, self._process = _start(settings)
+        self._pidfd = os.pidfd_open(self._process.pid)
+        self._loop.add_reader(self._socket.fileno(), self._readable)
+        self._loop.add_reader(self._pidfd, self._ended)
+        self.send(frames.Setup(os.getpid(), settings.data_bytes, settings.niceness))
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def idle(self) -> bool:
+        return self.ready and not self.steps and self.verdict is None
+
+    @property
+    def exit_status(self) -> int:
+        """The return code once gone; negative for a signal."""
+        return self._process.returncode or 0
+
+    def send(self, frame: frames.Frame) -> None:
+        """Hands `frame` over; what the socket does not take at once follows when it can."""
+        data = frames.encode(frame)
+        if self._unsent:
+            self._unsent += data
+            return
+        sent = self._try_send(data)
+        if sent < len(data):
+            self._unsent += data[sent:]
+            self._loop.add_writer(self._socket.fileno(), self._writable)
+
+    def kill(self, verdict: Status) -> None:
+        """Ends the process. The first verdict stands: it says how the step under way is reported."""
+        if self.verdict is None:
+            self.verdict = verdict
+            self.ready = False
+            self._process.kill()
+
+    def _try_send(self, data: bytes | bytearray) -> int:
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            return len(data)  # The other end is gone: its exit is on its way to us.
+
+    def _writable(self) -> None:
+        del self._unsent[: self._try_send(self._unsent)]
+        if not self._unsent:
+            self._loop.remove_writer(self._socket.fileno())
+
+    def _readable(self) -> None:
+        try:
+            data = self._socket.recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._loop.remove_reader(self._socket.fileno())
+            return
+        self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        if self.verdict is not None:
+            return  # Already condemned: nothing it says counts.
+        try:
+            for frame in self._inbox.feed(data):
+                self._on_frame(self, frame)
+        except MalformedBytes:
+            self.kill(Status.WORKER_DEATH)
+
+    def _ended(self) -> None:
+        """The process is gone. What it sent before counts, then it is reaped and reported."""
+        self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        while self.verdict is None:
+            try:
+                data = self._socket.recv(READ_BYTES)
+            except OSError:
+                break
+            if not data:
+                break
+            self._take(data)
+        self._process.wait()
+        self._loop.remove_reader(self._socket.fileno())
+        self._loop.remove_writer(self._socket.fileno())
+        self._socket.close()
+        self.ready = False
+        if self.timer is not None:
+            self.timer.cancel()
+        self.gone.set()
+        self._on_gone(self)
+
+
+def _start(settings: ChildSettings) -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    ours, theirs = socket.socketpair()
+    try:
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        folder = tempfile.mkdtemp(prefix="quorate-worker-")
+        try:
+            process = subprocess.Popen(
+                settings.command,
+                stdin=theirs,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=dict(settings.environment),
+                cwd=folder,
+                close_fds=True,
+            )
+        finally:
+            os.rmdir(folder)
+    except OSError as fault:
+        ours.close()
+        raise WorldError(f"a worker process cannot be started: {fault}", field="worker") from None
+    finally:
+        theirs.close()
+    ours.setblocking(False)
+    return ours, process

@@ -1,0 +1,153 @@
+"""What the pool and its workers say to each other: length-prefixed MessagePack over one socket pair.
+
+The pool trusts nothing that a worker sends: frames are bounded, decoded strictly by type, and answered by a kill when they are wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+import msgspec
+
+from quorate.errors import MalformedBytes
+from quorate.execute.engine import Limits
+from quorate.model.trap import Status
+from quorate.model.units import MIB
+
+FRAME_BYTES_MAX = 128 * MIB
+_PREFIX_BYTES = 4
+
+
+class Frame(msgspec.Struct, frozen=True, array_like=True, tag=True, forbid_unknown_fields=True):
+    """Base of every message. `number` names the step that it starts or ends."""
+
+
+class Setup(Frame):
+    """First to a worker: how to jail itself."""
+
+    parent: int
+    data_bytes: int
+    niceness: int
+
+
+class Load(Frame):
+    """Make a module ready; `artefact` is compiled code that the pool vouches for, empty to compile."""
+
+    number: int
+    digest: bytes
+    module: bytes
+    artefact: bytes
+    wants_artefact: bool
+
+
+class Run(Frame):
+    number: int
+    digest: bytes
+    id: bytes
+    profile: str
+    entry: str
+    args: tuple[str, ...]
+    stdin: bytes
+    limits: Limits
+    capabilities: frozenset[str]
+
+
+class Withdraw(Frame):
+    """Do not start this run, if it has not begun."""
+
+    number: int
+
+
+class Forget(Frame):
+    digest: bytes
+
+
+class Ready(Frame):
+    """First from a worker: the jail stands, these layers hold."""
+
+    layers: tuple[str, ...]
+    engine_version: str
+
+
+class Unfit(Frame):
+    """Instead of Ready: this machine cannot carry a worker."""
+
+    message: str
+
+
+class Loaded(Frame):
+    """The module is compiled, or known to be bad (the runs that name it are then refused)."""
+
+    number: int
+    artefact: bytes
+
+
+class Withdrawn(Frame):
+    number: int
+
+
+class Refused(Frame):
+    """The run can never succeed: `kind` is the class of the UserError."""
+
+    number: int
+    kind: str
+    message: str
+    field: str
+    limit: str
+    fix: str
+
+
+class Done(Frame):
+    number: int
+    status: Status
+    exit_code: int
+    output: bytes
+    log: bytes
+    fuel_used: int
+    guest_memory_bytes: int
+    memory_peak_bytes: int
+    cpu_us: int
+    wall_us: int
+
+
+ToWorker = Setup | Load | Run | Withdraw | Forget
+FromWorker = Ready | Unfit | Loaded | Withdrawn | Refused | Done
+
+T = TypeVar("T")
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(frame: Frame) -> bytes:
+    body = _encoder.encode(frame)
+    return len(body).to_bytes(_PREFIX_BYTES, "little") + body
+
+
+class Inbox:
+    """Bytes in, frames out. Raises MalformedBytes for a frame over size or of no known form."""
+
+    def __init__(self, kind: object, size_max: int = FRAME_BYTES_MAX) -> None:
+        self._decoder: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(kind)
+        self._size_max = size_max
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """The frames that `data` completes. A generator: take them all before feeding again."""
+        self._buffer += data
+        at = 0
+        while len(self._buffer) - at >= _PREFIX_BYTES:
+            size = int.from_bytes(self._buffer[at : at + _PREFIX_BYTES], "little")
+            if size > self._size_max:
+                raise MalformedBytes(f"a frame of {size} bytes", field="frame", limit=f"{self._size_max} bytes")
+            end = at + _PREFIX_BYTES + size
+            if len(self._buffer) < end:
+                break
+            yield self._decode(bytes(self._buffer[at + _PREFIX_BYTES : end]))
+            at = end
+        del self._buffer[:at]
+
+    def _decode(self, body: bytes) -> Frame:
+        try:
+            return self._decoder.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:
+            raise MalformedBytes(f"not a frame: {fault}", field="frame", evidence=body[:256]) from None

@@ -1,0 +1,1 @@
+"""WebAssembly: guard, profiles, deterministic WASI, compile cache and the engine. `wasmtime` is imported in one file only."""

@@ -1,0 +1,265 @@
+"""How a job ends: delivery, rejection, failure, a clock that ran out, cancellation; and the one settlement after any of them.
+
+    accepted and delivered ──▶ Settle    split and used up ──▶ Settle (attempt fees)    everything else with an escrow ──▶ Cancel (R6)
+
+Guests are stopped, and their members have said so, before a job that may still run somewhere is reported as ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from quorate.jobs import rounds
+from quorate.jobs.moves import Step, note, replace
+from quorate.jobs.state import Arrival, Condition, JobState, Received, Refused, Settled, Slot, Stored
+from quorate.model.assignment import CancelAck, CancelOrder
+from quorate.model.claim import DeliveryAck
+from quorate.model.codec import Value
+from quorate.model.effects import Conclude, Effect, Post, Send
+from quorate.model.transaction import Cancel, Settle
+from quorate.model.trap import Status
+from quorate.model.units import Digest, Millis, NodeId
+from quorate.model.verdict import Verdict
+from quorate.verify.verdicts import verdict_of, vote_of
+
+STOP_MS = 10_000
+"""How long members may take to say that the guest is gone."""
+
+
+def phase_deadline(state: JobState) -> Millis:
+    """When the clock of the present phase runs out: match, transfer, run or verify."""
+    clocks = state.value.core.timeouts
+    if state.stage in ("matching", "escrow"):
+        return Millis(state.submitted_ms + clocks.match_ms)
+    if state.stage == "wraps":
+        return Millis(state.escrow_ms + clocks.transfer_ms)
+    if state.stage == "round":
+        return _round_deadline(state)
+    if state.stage in ("opening", "delivering"):
+        return Millis(state.stage_ms + clocks.verify_ms)
+    if state.stage == "stopping":
+        return Millis(state.stage_ms + STOP_MS)
+    return Millis(1 << 62)
+
+
+def _round_deadline(state: JobState) -> Millis:
+    """The transfer clock until every place has started, counted from the last assignment; then the run clock of the last to start."""
+    live = state.current.live
+    waiting = [slot.assigned_ms for slot in live if not slot.started_ms]
+    if waiting:
+        return Millis(max(waiting) + state.value.core.timeouts.transfer_ms)
+    last = max((slot.started_ms for slot in live), default=state.stage_ms)
+    return Millis(last + state.value.core.timeouts.run_ms + 2 * rounds.RUN_GRACE_MS)
+
+
+def running_clock(state: JobState) -> str:
+    """Which phase clock is running, in one word."""
+    if state.stage in ("matching", "escrow"):
+        return "match"
+    if state.stage == "wraps":
+        return "transfer"
+    if state.stage == "round":
+        return "transfer" if any(not slot.started_ms for slot in state.current.live) else "run"
+    return "verify" if state.stage in ("opening", "delivering") else "none"
+
+
+def expire(state: JobState, now: Millis) -> Step:
+    """The phase clock ran out."""
+    if state.stage == "stopping":
+        return _settle_by_cancel(state, now)
+    name = {"match": "MatchTimeout", "transfer": "TransferTimeout", "run": "RunTimeout", "verify": "VerifyTimeout"}
+    clock = running_clock(state)
+    return give_up(state, now, "timed_out", name[clock], f"the {clock} clock ran out")
+
+
+def give_up(state: JobState, now: Millis, condition: Condition, error: str, detail: str) -> Step:
+    """Ends a job without a result: stops what runs, then settles."""
+    state = note(replace(state, goal=condition, error=error, detail=detail), now, f"{error}: {detail}")
+    if state.stage == "matching":
+        return _end(replace(state, stage="done", condition=condition), now)
+    if state.stage == "escrow":
+        # The escrow may still open: it is cancelled then. For the user the job is over now.
+        return _end(replace(state, condition=condition), now)
+    return _stop_or_settle(state, now)
+
+
+def cancel(state: JobState, now: Millis) -> Step:
+    state = replace(state, error="JobCancelled", detail="cancelled by the requester") if state.goal == "completed" else state
+    goal: Condition = "cancelled" if state.goal == "completed" else state.goal
+    state = note(replace(state, goal=goal), now, state.detail or "cancelled")
+    if not state.agreement or not state.escrow:
+        return _end(replace(state, stage="done", condition=goal), now)
+    return _stop_or_settle(state, now)
+
+
+def _stop_or_settle(state: JobState, now: Millis) -> Step:
+    working = _working(state)
+    if not working:
+        return _settle_by_cancel(state, now)
+    order = CancelOrder(network=state.terms.network, agreement=state.agreement_id)
+    state = replace(state, stage="stopping", stage_ms=now, stopped=())
+    return state, tuple(Send(member, order) for member in working)
+
+
+def _working(state: JobState) -> tuple[NodeId, ...]:
+    """Members that may have a process for this job, in this round or as replaced members of it."""
+    return tuple(slot.member for slot in state.current.slots) if state.rounds else ()
+
+
+def stopped(state: JobState, event: Received, ack: CancelAck, now: Millis) -> Step:
+    """A member says that nothing of this job runs there any more."""
+    if state.stage != "stopping" or ack.member != event.sender or ack.agreement != state.agreement_id or event.sender in state.stopped:
+        return state, ()
+    state = replace(state, stopped=(*state.stopped, event.sender), cancel_acks=(*state.cancel_acks, event.signed))
+    awaited = {slot.member for slot in state.current.slots if slot.gone not in ("unreached", "silent")}
+    if awaited <= set(state.stopped):
+        return _settle_by_cancel(state, now)
+    return state, ()
+
+
+def stop_tick(state: JobState, heard: Mapping[NodeId, Millis], now: Millis) -> Step:
+    """Orders again; a peer that is silent altogether is not waited for."""
+    alive = [
+        slot.member
+        for slot in state.current.slots
+        if slot.member not in state.stopped and now <= max(heard.get(slot.member, Millis(0)), state.stage_ms) + rounds.SILENCE_MS
+    ]
+    if not alive:
+        return _settle_by_cancel(state, now)
+    slots = tuple(msgspec.structs.replace(slot, probed_ms=now) for slot in state.current.slots)
+    state = replace(state, rounds=(*state.rounds[:-1], msgspec.structs.replace(state.current, slots=slots)))
+    order = CancelOrder(network=state.terms.network, agreement=state.agreement_id)
+    return state, tuple(Send(member, order) for member in alive)
+
+
+def reject(state: JobState, now: Millis) -> Step:
+    """Rounds or members are used up: Rejected, with every vote attached (R7)."""
+    reason = "no outcome reached the threshold and no fresh cohort is left"
+    state = replace(state, goal="rejected", error="JobRejected", detail=reason, verdict=_verdict(state))
+    state = note(state, now, f"rejected: {reason}")
+    state, effects = _end(replace(state, stage="settling", stage_ms=now, condition="rejected"), now)
+    return state, (*effects, *settling_posts(state))
+
+
+def fail_all(state: JobState, status: str, now: Millis) -> Step:
+    """Every member of the round reports the same failure: another cohort would meet it too."""
+    late = status == Status.WALL_CLOCK
+    detail = f"every member reports {status}"
+    state = replace(
+        state,
+        goal="timed_out" if late else "failed",
+        error="RunTimeout" if late else "JobFailed",
+        detail=detail,
+        verdict=_verdict(state),
+    )
+    state = note(state, now, detail)
+    state, effects = _end(replace(state, stage="settling", stage_ms=now, condition=state.goal), now)
+    return state, (*effects, *settling_posts(state))
+
+
+def deliver(state: JobState, now: Millis) -> Step:
+    """Accepted: with a delivery of an agreeing member in the store the job is complete."""
+    ended = state.current.tally
+    assert ended is not None
+    arrived = next((a for a in state.arrivals if a.stored and a.member in ended.agreed), None)
+    return _complete(state, arrived, now) if arrived else (state, ())
+
+
+def delivered(state: JobState, event: Stored, now: Millis) -> Step:
+    have = set(event.digests)
+    arrivals = tuple(
+        msgspec.structs.replace(a, stored=True) if {a.result_digest, a.log_digest} <= have else a for a in state.arrivals
+    )
+    state = replace(state, arrivals=arrivals)
+    return deliver(state, now) if state.stage == "delivering" else (state, ())
+
+
+def _complete(state: JobState, arrived: Arrival, now: Millis) -> Step:
+    state = replace(
+        state,
+        stage="settling",
+        stage_ms=now,
+        condition="completed",
+        result_digest=arrived.result_digest,
+        log_digest=arrived.log_digest,
+        delivered_by=arrived.member,
+        verdict=_verdict(state),
+    )
+    state = note(state, now, f"result of {arrived.member.hex()[:8]} in the store")
+    state, effects = _end(state, now)
+    ended = state.current.tally
+    assert ended is not None
+    acks = tuple(Send(member, delivery_ack(state)) for member in ended.agreed)
+    return state, (*effects, *acks, *settling_posts(state))
+
+
+def delivery_ack(state: JobState) -> DeliveryAck:
+    return DeliveryAck(
+        network=state.terms.network,
+        agreement=state.agreement_id,
+        round=state.current.number,
+        result_digest=Digest(state.result_digest),
+    )
+
+
+def _verdict(state: JobState) -> Verdict:
+    tallies = [past.tally for past in state.rounds if past.tally is not None]
+    last = state.rounds[-1] if state.rounds else None
+    vote, reexecuted = None, False
+    if last and last.tally and last.tally.outcome == "accepted":
+        vote = vote_of(rounds.openings(last)[last.tally.agreed[0]])
+        reexecuted = state.terms.proof.method == "rerun" and last.width == 2
+    return verdict_of(state.terms, state.agreement_id, tallies, vote, reexecuted)
+
+
+def _end(state: JobState, now: Millis) -> Step:
+    return replace(state, ended_ms=now), (Conclude(),)
+
+
+def _settle_by_cancel(state: JobState, now: Millis) -> Step:
+    state, effects = _end(replace(state, stage="settling", stage_ms=now, condition=state.goal), now)
+    return state, (*effects, *settling_posts(state))
+
+
+def settling_posts(state: JobState) -> tuple[Effect, ...]:
+    """The one terminal transaction that fits how the job ended, with everything that was signed about it."""
+    commits = tuple(slot.commit for slot in _slots(state) if slot.commit)
+    if state.verdict is None:
+        evidence = (*commits, *state.cancel_acks)
+        cancelled = Cancel(network=state.terms.network, agreement=state.agreement_id, evidence=evidence)
+        return (Post(cancelled, own=own_statements(state)),)
+    opened = tuple(slot.opening for slot in _slots(state) if slot.opening)
+    settle = Settle(network=state.terms.network, agreement=state.agreement_id, evidence=commits, openings=opened)
+    return (Post(settle, own=own_statements(state)),)
+
+
+def own_statements(state: JobState) -> tuple[Value, ...]:
+    """What this node said and signs again for the record: assignments, closings, abortions, the delivery."""
+    said: list[Value] = []
+    for past in state.rounds:
+        said.extend(rounds.assignment(state, past, slot.member) for slot in past.slots)
+        said.extend(statement for statement in (past.close, past.abort) if statement is not None)
+    if state.result_digest:
+        said.append(delivery_ack(state))
+    return tuple(said)
+
+
+def _slots(state: JobState) -> tuple[Slot, ...]:
+    return tuple(slot for past in state.rounds for slot in past.slots)
+
+
+def settled(state: JobState, event: Settled, now: Millis) -> Step:
+    """The ledger's terminal event. It may come from a member's own posting, before this node had finished."""
+    state = replace(state, settlement=event.proof, settled_ms=now)
+    if state.stage != "settling":
+        state = replace(state, condition="failed", error="JobFailed", detail=f"settled by a member ({event.event.cause})")
+        state, _ = _end(state, now)
+    return note(replace(state, stage="done"), now, f"settled at height {event.event.height}: {event.event.cause}"), (Conclude(),)
+
+
+def refused(state: JobState, event: object, now: Millis) -> Step:
+    """A refused terminal transaction is a fault of this node or a race with a member's posting: it is noted, the event decides."""
+    assert isinstance(event, Refused)
+    return note(state, now, f"ledger refused {event.noun}: {event.status} {event.detail}".rstrip()), ()

@@ -1,0 +1,1 @@
+"""Verdict -> Settlement: accounts, escrow, windows and slashing as one pure state machine."""

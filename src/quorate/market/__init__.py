@@ -1,0 +1,1 @@
+"""Job -> Agreement: prices, matching, the book of standing offers."""

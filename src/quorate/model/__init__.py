@@ -1,0 +1,1 @@
+"""NOUNS: frozen values with one byte form each; a value is one file."""

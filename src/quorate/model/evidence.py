@@ -1,0 +1,81 @@
+"""Signed bytes as they are kept and forwarded: the body a signer committed to, and its place in one signed batch (protocol R8).
+
+Bodies stay the bytes that were received; nothing is encoded again before it is verified. One stamp (a signed Merkle root) serves many bodies, so a
+`Signed` names its stamp by digest and whatever carries it carries the stamps beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+import msgspec
+
+from quorate.model.codec import Part, Value
+from quorate.model.identity import KeyBundle
+from quorate.model.signature import Stamp
+from quorate.model.units import MIB, Bytes32, Count, Hash, Node, Word
+
+Path = Annotated[tuple[Bytes32, ...], msgspec.Meta(max_length=40)]
+Body = Annotated[bytes, msgspec.Meta(max_length=4 * MIB)]
+
+
+class Signed(Value, tag="signed"):
+    """A body, its noun and signer, and the leaf that binds it to the stamp with digest `stamp`."""
+
+    noun: Word
+    body: Body
+    signer: Node
+    stamp: Hash
+    index: Count
+    salt: bytes
+    path: Path
+
+
+class Leaf(Part):
+    """One body of an envelope: the envelope's own stamp signs it."""
+
+    noun: Word
+    body: Body
+    index: Count
+    salt: bytes
+    path: Path
+
+
+class Envelope(Value, tag="envelope"):
+    """What one node sends to another in one go: leaves under one stamp, and the stamps of the evidence quoted inside the leaves."""
+
+    size_max = 16 * MIB
+    stamp: Stamp
+    leaves: Annotated[tuple[Leaf, ...], msgspec.Meta(max_length=4096)]
+    stamps: Annotated[tuple[Stamp, ...], msgspec.Meta(max_length=4096)]
+
+
+class Hello(Value, tag="hello"):
+    """Introduces a signer: its key bundle (its NodeId is the digest of it) and the wall clock it reads, for the skew check."""
+
+    bundle: KeyBundle
+    role: Word
+    now_ms: Count
+
+
+class Proven(Value, tag="proven"):
+    """A ledger event with its inclusion proof under a signed checkpoint."""
+
+    event: Body
+    index: Count
+    path: Path
+    checkpoint: Signed
+
+
+def quoted(value: Value) -> Iterable[Signed]:
+    """Every `Signed` inside `value`, so that its stamps can travel beside it."""
+    pending: list[object] = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, Signed):
+            yield item
+        elif isinstance(item, (Value, Part)):
+            pending.extend(getattr(item, name) for name in item.__struct_fields__)
+        elif isinstance(item, tuple) and item and not isinstance(item[0], (bytes, str, int)):
+            pending.extend(item)

@@ -1,0 +1,44 @@
+"""Offer: what a provider can do, measured by its self-test at start, and for how much. A standing, signed promise (protocol message 1)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from quorate.model.codec import Part, Value
+from quorate.model.units import Count, FuelAmount, Hash, KeyBytes, Micro, Ms, Node, Word
+
+DeviceClass = Literal["Minimal", "Community", "Gateway", "Backbone", "Inference"]
+DEVICE_CLASSES = ("Minimal", "Community", "Gateway", "Backbone", "Inference")
+Words = Annotated[tuple[Word, ...], msgspec.Meta(max_length=32)]
+
+
+class Prices(Part):
+    """In micro-credits: per run, per 10^6 fuel begun, and for a valid opening in a round without a quorum (protocol R6)."""
+
+    base_micro: Micro
+    per_mega_fuel_micro: Micro
+    attempt_micro: Micro
+
+
+class Offer(Value, tag="offer"):
+    """`operator` is who runs the node: one cohort takes one node per operator. `capabilities` are profiles and tiers that passed the
+    self-test, such as `wasm:command` and `tier:full`; `isolation` the jail layers that held; `simulated` is empty on real machines."""
+
+    network: Hash
+    provider: Node
+    operator: Word
+    prices: Prices
+    seal_key: KeyBytes
+    engine: Word
+    capabilities: Words
+    isolation: Words
+    simulated: Words
+    device_class: DeviceClass
+    region: Word
+    memory_bytes_max: Count
+    fuel_max: FuelAmount
+    slots: Count
+    issued_ms: Ms
+    expires_ms: Ms

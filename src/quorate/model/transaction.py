@@ -1,0 +1,136 @@
+"""Transactions: what parties ask of the ledger. Each travels as a signed leaf, so its signer is known; the digest of the body is its id."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from quorate.model.agreement import Roster
+from quorate.model.claim import Opening
+from quorate.model.codec import Value
+from quorate.model.evidence import Signed
+from quorate.model.identity import KeyBundle
+from quorate.model.units import COHORT_MAX, ROUNDS_MAX, Bytes32, Count, Hash, Micro, Node, Word
+
+EVIDENCE_MAX = 8 * COHORT_MAX * ROUNDS_MAX
+Evidence = Annotated[tuple[Signed, ...], msgspec.Meta(max_length=EVIDENCE_MAX)]
+Openings = Annotated[tuple[Opening, ...], msgspec.Meta(max_length=COHORT_MAX * ROUNDS_MAX)]
+
+
+class Register(Value, tag="register"):
+    """Adds the signer's key bundle to the registry. `role` is provider, requester or node."""
+
+    network: Hash
+    bundle: KeyBundle
+    role: Word
+
+
+class TransferCredits(Value, tag="transfer"):
+    """Moves free balance from the signer to `to`; `nonce` makes equal transfers distinct."""
+
+    network: Hash
+    to: Node
+    amount_micro: Micro
+    nonce: Bytes32
+
+
+class DepositStake(Value, tag="deposit"):
+    """Moves free balance of the signer into its stake, which backs its bonds."""
+
+    network: Hash
+    amount_micro: Micro
+    nonce: Bytes32
+
+
+class PostOffer(Value, tag="post_offer"):
+    """Makes a signed Offer of the signer a standing one."""
+
+    network: Hash
+    offer: Signed
+
+
+class OpenEscrow(Value, tag="open_escrow"):
+    """Signed by the requester's node: the job as signed by the requester, the agreement, and the roster unless the ledger holds it."""
+
+    network: Hash
+    job: Signed
+    agreement: Signed
+    roster: Roster | None
+
+
+class Settle(Value, tag="settle"):
+    """Anyone's claim to a verdict: assignments, commits, RoundCloses and the DeliveryAck as signed, and the openings (message 11)."""
+
+    network: Hash
+    agreement: Hash
+    evidence: Evidence
+    openings: Openings
+
+
+class Cancel(Value, tag="cancel"):
+    """The requester's side ends the agreement: commitments and CancelAcks of members as signed (R6)."""
+
+    network: Hash
+    agreement: Hash
+    evidence: Evidence
+
+
+class Expire(Value, tag="expire"):
+    """Past `settle_by_ms` anyone may have the escrow refunded; evidence of valid openings still earns attempt fees."""
+
+    network: Hash
+    agreement: Hash
+
+
+class ForceRound(Value, tag="force_round"):
+    """A stalled or cheated member opens the commit and reveal windows of its round in ledger time, with its assignment and commitment."""
+
+    network: Hash
+    agreement: Hash
+    round: Count
+    evidence: Evidence
+
+
+class ForceCommit(Value, tag="force_commit"):
+    """A member's commitment inside the commit window."""
+
+    network: Hash
+    agreement: Hash
+    round: Count
+    evidence: Evidence
+
+
+class ForceReveal(Value, tag="force_reveal"):
+    """A member's opening inside the reveal window; `result` is its posted ciphertext, which stands for a DeliveryAck."""
+
+    network: Hash
+    agreement: Hash
+    round: Count
+    opening: Opening
+    result: Annotated[bytes, msgspec.Meta(max_length=256 << 10)]
+
+
+class CloseForced(Value, tag="close_forced"):
+    """After the reveal window anyone has the forced round settled from what stands on the ledger."""
+
+    network: Hash
+    agreement: Hash
+
+
+class Equivocation(Value, tag="equivocation"):
+    """Two different canonical leaves of one signer for one (network, agreement, round, phase): slashes its bond (R8)."""
+
+    network: Hash
+    first: Signed
+    second: Signed
+
+
+class Answer(Value, tag="answer"):
+    """The ledger's answer to the transaction with digest `transaction`: a status by name; the event proves itself in `Proven`."""
+
+    network: Hash
+    transaction: Hash
+    status: Word
+    detail: Word
+    account: Node

@@ -1,0 +1,61 @@
+"""How a node talks to the ledger: posts transactions until they are answered, believes events only with their proof."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from quorate.crypto.digests import body_digest
+from quorate.crypto.signing import node_id
+from quorate.errors import BadSignature
+from quorate.model.codec import Value, decode, encode, noun
+from quorate.model.evidence import Proven, Signed
+from quorate.model.network import Checkpoint, Genesis
+from quorate.model.transaction import OpenEscrow
+from quorate.model.units import Digest, Millis, NodeId
+from quorate.node.postbox import Postbox
+
+RESEND_MS = 1_500
+
+
+class Pending(NamedTuple):
+    """A transaction without an answer, and which machine asked for it."""
+
+    transaction: Value
+    owner: bytes
+    resend_ms: Millis
+
+
+def built(transaction: Value, own: tuple[Signed, ...]) -> Value:
+    """The transaction with this node's own signed statements in their place."""
+    if isinstance(transaction, OpenEscrow):
+        return msgspec.structs.replace(transaction, agreement=own[0])
+    evidence: Any = getattr(transaction, "evidence", None)
+    if evidence is None or not own:
+        return transaction
+    return msgspec.structs.replace(transaction, evidence=(*evidence, *own))
+
+
+def transaction_id(transaction: Value) -> Digest:
+    return body_digest(noun(transaction), encode(transaction))
+
+
+def sequencer_of(genesis: Genesis) -> NodeId:
+    return node_id(genesis.ledger[0])
+
+
+def check_proven(proven: Proven, genesis: Genesis, postbox: Postbox) -> Checkpoint:
+    """Raises BadSignature unless the event is in the log under a checkpoint that a key of the genesis signed."""
+    from quorate.ledger.journal import verify_event
+
+    if proven.checkpoint.signer not in {node_id(bundle) for bundle in genesis.ledger}:
+        raise BadSignature("not a key of the ledger", field="checkpoint")
+    if proven.checkpoint.noun != "checkpoint":
+        raise BadSignature("not a checkpoint", field="checkpoint")
+    postbox.verify(proven.checkpoint)
+    checkpoint = decode(proven.checkpoint.body, Checkpoint)
+    if checkpoint.network != postbox.network:
+        raise BadSignature("of another network", field="checkpoint")
+    verify_event(checkpoint, proven)
+    return checkpoint

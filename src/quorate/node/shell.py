@@ -1,0 +1,307 @@
+"""The loop that every node runs: drain the inbox, step machines, save, then carry out what was wished for.
+
+One turn takes everything that has arrived. Its new states are saved in one durable step, its statements are signed with one signature and leave in
+one envelope for each peer; so the busier a node is, the less each job costs. Turns overlap by one: while a turn is being saved the next is
+stepped. A statement that must not be lost leaves after its state is durable; one that can be said again from the state may leave at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from quorate.crypto.signing import Identity
+from quorate.errors import QuorateError
+from quorate.model.codec import Value, decode, encode
+from quorate.model.evidence import Hello, Signed
+from quorate.model.network import Genesis
+from quorate.model.signature import Stamp
+from quorate.model.units import Digest, Millis, NodeId
+from quorate.node.postbox import Directory, Letter, Postbox, StampBook
+from quorate.ports import Blobs, Clock, Entropy, Row, Store, Transport
+
+log = logging.getLogger("quorate.node")
+
+SAVES_IN_FLIGHT_MAX = 2
+PEER_POLL_MS = 200
+HEARTBEAT_MS = 1_000
+INBOX_MAX = 50_000
+
+
+class World(NamedTuple):
+    """The ports of one node."""
+
+    clock: Clock
+    entropy: Entropy
+    transport: Transport
+    store: Store
+    blobs: Blobs
+
+
+class Turn:
+    """What one turn gathers: rows to save, letters to send now and after the save, and work to begin after the save."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, bytes], bytes | None] = {}
+        self.now: list[tuple[NodeId, Value]] = []
+        self.later: list[tuple[NodeId, Value]] = []
+        self.signed: list[Callable[[list[Signed]], None]] = []
+        self.after: list[Callable[[], Awaitable[None] | None]] = []
+
+    def save(self, kind: str, key: bytes, value: bytes | None) -> None:
+        self.rows[(kind, key)] = value
+
+    def send(self, peer: NodeId, value: Value, *, after_save: bool) -> None:
+        (self.later if after_save else self.now).append((peer, value))
+
+
+class SteadyClock:
+    """Milliseconds that never jump within a process: civil time at the start, monotonic from there."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._offset = clock.now_ms() - clock.monotonic_ms()
+
+    def now(self) -> Millis:
+        return Millis(self._offset + self._clock.monotonic_ms())
+
+
+class Timers:
+    """When each machine wants its next tick; a later wish replaces an earlier one."""
+
+    def __init__(self) -> None:
+        self._due: dict[bytes, Millis] = {}
+        self._heap: list[tuple[Millis, bytes]] = []
+
+    def set(self, key: bytes, due: Millis | None) -> None:
+        if due is None:
+            self._due.pop(key, None)
+        elif self._due.get(key) != due:
+            self._due[key] = due
+            heapq.heappush(self._heap, (due, key))
+
+    def next(self) -> Millis | None:
+        while self._heap and self._due.get(self._heap[0][1]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def pop(self, now: Millis) -> list[bytes]:
+        keys = []
+        while (due := self.next()) is not None and due <= now:
+            key = heapq.heappop(self._heap)[1]
+            del self._due[key]
+            keys.append(key)
+        return keys
+
+
+class Shell:
+    """Base of every node. A subclass handles letters, ticks and its own events; all of them run on one event loop, one turn at a time."""
+
+    role = "node"
+
+    def __init__(self, genesis: Genesis, network: Digest, identity: Identity, world: World) -> None:
+        self.genesis = genesis
+        self.network = network
+        self.identity = identity
+        self.node_id = identity.node_id
+        self.world = world
+        self.steady = SteadyClock(world.clock)
+        self.timers = Timers()
+        self.heard: dict[NodeId, Millis] = {}
+        directory = Directory([*genesis.ledger, *(account.bundle for account in genesis.accounts), identity.bundle])
+        self.stamps = StampBook(self._load_stamp)
+        self.postbox = Postbox(identity, network, directory, self.stamps, world.entropy.draw)
+        self._kept_stamps: set[Digest] = set()
+        self._inbox: list[Callable[[Turn], None]] = []
+        self._wake = asyncio.Event()
+        self._idle_saves = asyncio.Semaphore(SAVES_IN_FLIGHT_MAX)
+        self._background: set[asyncio.Task[None]] = set()
+        self._known_peers: frozenset[NodeId] = frozenset()
+        self._closing = False
+        self._failed: BaseException | None = None
+
+    # What a subclass does -------------------------------------------------------------------------------------------------------------------
+
+    def letter(self, letter: Letter, turn: Turn) -> None:
+        """A verified letter."""
+        raise TypeError(f"{type(self).__name__} reads no letters")
+
+    def tick(self, key: bytes, turn: Turn) -> None:
+        """The timer of machine `key` ran out."""
+
+    def met(self, peer: NodeId, turn: Turn) -> None:
+        """A peer appeared."""
+
+    def restore(self, turn: Turn) -> None:
+        """Loads what was saved and has every machine go on."""
+
+    # Running --------------------------------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        self.put(self.restore)
+        await self.world.transport.start(self._arrived, self._blob_range)
+        self.spawn(self._turns())
+        self.spawn(self._clockwork())
+
+    async def close(self) -> None:
+        self._closing = True
+        for task in list(self._background):
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self.world.transport.close()
+        await self.world.store.close()
+
+    def spawn(self, work: Awaitable[None]) -> None:
+        """Work beside the loop. A bug in it ends the node: a node that goes on half alive would be worse."""
+        task = asyncio.ensure_future(work)
+        assert isinstance(task, asyncio.Task)
+        self._background.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._failed = task.exception()
+            log.error("the node stops: %r", self._failed, exc_info=self._failed)
+            self._wake.set()
+
+    async def failed(self) -> BaseException:
+        """Returns when a task of the node has failed."""
+        while self._failed is None:
+            await asyncio.sleep(0.2)
+        return self._failed
+
+    def put(self, work: Callable[[Turn], None]) -> None:
+        """Something to do in the next turn."""
+        self._inbox.append(work)
+        self._wake.set()
+
+    async def _turns(self) -> None:
+        while not self._closing:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._idle_saves.acquire()
+            batch, self._inbox = self._inbox, []
+            turn = Turn()
+            for work in batch:
+                work(turn)
+            self._post_now(turn)
+            if turn.rows or turn.later or turn.after:
+                self.spawn(self._finish(turn))
+            else:
+                self._idle_saves.release()
+
+    def _post_now(self, turn: Turn) -> None:
+        if turn.now:
+            envelopes, _ = self.postbox.seal(turn.now)
+            self.spawn(self._deliver(envelopes))
+
+    async def _finish(self, turn: Turn) -> None:
+        try:
+            if turn.rows:
+                await self.world.store.save([Row(kind, key, value) for (kind, key), value in turn.rows.items()])
+        finally:
+            self._idle_saves.release()
+        if turn.later:
+            envelopes, signed = self.postbox.seal(turn.later)
+            for listener in turn.signed:
+                listener(signed)
+            await self._deliver(envelopes)
+        for work in turn.after:
+            pending = work()
+            if pending is not None:
+                self.spawn(pending)
+
+    async def _deliver(self, envelopes: Iterable[tuple[NodeId, bytes]]) -> None:
+        for peer, envelope in envelopes:
+            try:
+                await self.world.transport.send(peer, envelope)
+            except QuorateError as fault:
+                log.warning("to %s: %s", peer.hex()[:8], fault)
+
+    async def _clockwork(self) -> None:
+        """Ticks of machines that are due, and the watch over peers that come and go."""
+        beat = Millis(0)
+        while not self._closing:
+            now = self.now()
+            due = self.timers.pop(now)
+            if due:
+                self.put(lambda turn, keys=due: self._tick_all(keys, turn))  # type: ignore[misc]
+            if now >= beat:
+                beat = Millis(now + PEER_POLL_MS)
+                self._watch_peers()
+            until = min(self.timers.next() or beat, beat)
+            await asyncio.sleep(max(0.001, (until - self.now()) / 1000))
+
+    def _tick_all(self, keys: Iterable[bytes], turn: Turn) -> None:
+        for key in keys:
+            self.tick(key, turn)
+
+    def _watch_peers(self) -> None:
+        peers = self.world.transport.peers()
+        fresh = peers - self._known_peers
+        self._known_peers = peers
+        if fresh:
+            self.put(lambda turn: self._greet(fresh, turn))
+
+    def _greet(self, peers: Iterable[NodeId], turn: Turn) -> None:
+        hello = self.hello()
+        for peer in peers:
+            turn.send(peer, hello, after_save=False)
+            self.met(peer, turn)
+
+    def hello(self) -> Hello:
+        return Hello(bundle=self.identity.bundle, role=self.role, now_ms=self.world.clock.now_ms())
+
+    def now(self) -> Millis:
+        return self.steady.now()
+
+    # Mail -----------------------------------------------------------------------------------------------------------------------------------
+
+    async def _arrived(self, hint: NodeId, message: bytes) -> None:
+        if len(self._inbox) < INBOX_MAX:
+            self.put(lambda turn: self._open(message, turn))
+
+    def _open(self, message: bytes, turn: Turn) -> None:
+        try:
+            letters = self.postbox.open(message)
+        except QuorateError as fault:
+            log.warning("refused mail: %s", fault)
+            return
+        for letter in letters:
+            self.heard[letter.sender] = self.now()
+            try:
+                self.letter(letter, turn)
+            except QuorateError as fault:
+                log.warning("refused %s of %s: %s", letter.signed.noun, letter.sender.hex()[:8], fault)
+
+    def _load_stamp(self, key: Digest) -> Stamp | None:
+        row = self.world.store.load("stamp", key)
+        return decode(row, Stamp) if row is not None else None
+
+    def keep_stamps(self, statements: Iterable[Signed], turn: Turn) -> None:
+        """What a saved state quotes must be verifiable after a restart: its stamps are saved with it, each once."""
+        for statement in statements:
+            if statement.stamp not in self._kept_stamps:
+                if len(self._kept_stamps) > 200_000:
+                    self._kept_stamps.clear()
+                self._kept_stamps.add(statement.stamp)
+                turn.save("stamp", statement.stamp, encode(self.stamps.get(statement.stamp)))
+
+    # Blobs ----------------------------------------------------------------------------------------------------------------------------------
+
+    async def _blob_range(self, digest: Digest, offset: int, size: int) -> bytes | None:
+        return self.world.blobs.read_range(digest, offset, size)
+
+
+def pack(state: msgspec.Struct) -> bytes:
+    """The stored form of a machine's state: internal to one node and one version, never sent or hashed."""
+    return _encoder.encode(state)
+
+
+_encoder = msgspec.msgpack.Encoder()

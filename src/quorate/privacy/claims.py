@@ -1,0 +1,37 @@
+"""From an execution to the body of a claim, the same for every tier: canonical outcome bytes, buckets, digests."""
+
+from __future__ import annotations
+
+from quorate.crypto.digests import blob_digest
+from quorate.execute.engine import Execution
+from quorate.model.claim import ClaimBody, Vote
+from quorate.model.codec import encode
+from quorate.model.output import Log, Output
+from quorate.model.units import Digest, Fuel
+from quorate.privacy.tier import FUEL_BUCKET_MIN, MEMORY_BUCKET_MIN, bucket
+
+
+def plain_outcome(execution: Execution) -> tuple[bytes, bytes]:
+    """The canonical bytes of output and log, which tags are made of."""
+    output = Output(status=str(execution.status), exit_code=execution.exit_code, stdout=execution.output)
+    return encode(output), encode(Log(stderr=execution.log))
+
+
+def claim(execution: Execution, tags: tuple[Digest, Digest], blobs: tuple[bytes, bytes]) -> ClaimBody:
+    """`tags` and `blobs` are those of result and log, in this order."""
+    vote = Vote(
+        status=str(execution.status),
+        tag=tags[0],
+        log_tag=tags[1],
+        fuel_bucket=Fuel(bucket(execution.fuel_used, FUEL_BUCKET_MIN)),
+    )
+    return ClaimBody(
+        vote=vote,
+        result_digest=blob_digest(blobs[0]),
+        result_bytes=len(blobs[0]),
+        log_digest=blob_digest(blobs[1]),
+        log_bytes=len(blobs[1]),
+        memory_bucket_bytes=bucket(execution.memory_peak_bytes, MEMORY_BUCKET_MIN),
+        cpu_bucket_ms=bucket(execution.cpu_ms, 1),
+        isolation=execution.layers,
+    )

@@ -1,0 +1,1 @@
+"""Claim -> Verdict: counting votes, the commit-then-open ballot, evidence of equivocation."""
