@@ -59,6 +59,10 @@ def say(text: str) -> None:
     print(f"setup: {text}", flush=True)
 
 
+def complain(text: str) -> None:
+    print(f"setup: {text}", file=sys.stderr, flush=True)
+
+
 def is_musl() -> bool:
     """Whether the C library is musl: glibc answers this query, musl does not."""
     if sys.platform != "linux":
@@ -227,23 +231,23 @@ def set_up(level: str) -> None:
 def main(arguments: list[str]) -> int:
     level = arguments[0] if arguments else "base"
     if level not in LEVELS:
-        say(f"unknown level {level}; one of {', '.join(LEVELS)}")
+        complain(f"unknown level {level}; one of {', '.join(LEVELS)}")
         return 2
     try:
         with (ROOT / "pyproject.toml").open() as turnstile:  # two runs at once take turns; nothing is left behind
             fcntl.flock(turnstile, fcntl.LOCK_EX)
             set_up(level)
     except SetupError as error:
-        say(str(error))
+        complain(str(error))
         return 1
     except PermissionError as error:
-        say(f"{error.filename} cannot be written; use a copy of this folder that you own")
+        complain(f"{error.filename} cannot be written; use a copy of this folder that you own")
         return 1
     except OSError as error:
-        say(f"{error.strerror or error}: {error.filename or ROOT}")
+        complain(f"{error.strerror or error}: {error.filename or ROOT}")
         return 1
     except KeyboardInterrupt:
-        say("interrupted; run it again to go on")
+        complain("interrupted; run it again to go on")
         return 130
     return 0
 

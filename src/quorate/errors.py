@@ -12,6 +12,7 @@
     │   ├── ContradictoryOptions  two options that exclude each other
     │   ├── InvalidField          a field out of its domain, unknown or missing
     │   ├── UnknownJob            no job of that id here
+    │   ├── UnknownBlob           no bytes of that digest here
     │   ├── WrongKey              the key does not open the result
     │   ├── MissingKey            no key for this job in the caller's files
     │   ├── NotFinished           the result is asked for before there is one
@@ -100,6 +101,10 @@ class InvalidField(UserError):
 
 
 class UnknownJob(UserError):
+    pass
+
+
+class UnknownBlob(UserError):
     pass
 
 

@@ -12,7 +12,8 @@ from quorate.model.units import Digest, Millis, NodeId
 
 
 class Clock(Protocol):
-    """Time. `now_ms` is civil time (UTC, for expiry dates in signed values); `monotonic_ms` never jumps (for durations)."""
+    """Time. `now_ms` is civil time (UTC, for expiry dates in signed values); `monotonic_ms` never jumps (for
+    durations)."""
 
     def now_ms(self) -> Millis: ...
 
@@ -26,7 +27,8 @@ class Entropy(Protocol):
 
 
 Handler = Callable[[NodeId, bytes], Awaitable[None]]
-"""What a transport calls for each message: the peer that the transport believes sent it (a hint: what matters is signed), and the bytes."""
+"""What a transport calls for each message: the peer that the transport believes sent it (a hint: what matters is
+signed), and the bytes."""
 
 BlobSource = Callable[[Digest, int, int], Awaitable[bytes | None]]
 """Answers a peer's request for bytes [offset, offset + size) of a blob; None when the blob is not here."""
@@ -35,9 +37,9 @@ BlobSource = Callable[[Digest, int, int], Awaitable[bytes | None]]
 class Transport(Protocol):
     """Messages between nodes.
 
-    `send` is fire and forget: a message may be lost, repeated or reordered, never altered without notice, and never blocks for
-    longer than a hand-over to the operating system. `fetch` asks a peer for a byte range of a blob and raises WorldError when it does
-    not answer in time. Closing is idempotent.
+    `send` is fire and forget: a message may be lost, repeated or reordered, never altered without notice, and never
+    blocks for longer than a hand-over to the operating system. `fetch` asks a peer for a byte range of a blob and
+    raises WorldError when it does not answer in time. Closing is idempotent.
     """
 
     async def start(self, handler: Handler, blobs: BlobSource) -> None: ...
@@ -62,9 +64,9 @@ class Row(NamedTuple):
 class Store(Protocol):
     """Durable rows.
 
-    `save` is atomic over its rows and returns only when they would survive a power cut; saves that are under way together may share
-    one sync. Saves are applied in the order of their calls. Reads see everything saved before them. Raises DiskFull or WorldError; a
-    failed save leaves nothing behind.
+    `save` is atomic over its rows and returns only when they would survive a power cut; saves that are under way
+    together may share one sync. Saves are applied in the order of their calls. Reads see everything saved before them.
+    Raises DiskFull or WorldError; a failed save leaves nothing behind.
     """
 
     async def save(self, rows: Sequence[Row]) -> None: ...
@@ -77,7 +79,8 @@ class Store(Protocol):
 
 
 class Blobs(Protocol):
-    """Content-addressed bytes. `put` is durable when it returns; `get` checks the digest on every read and removes what is corrupt."""
+    """Content-addressed bytes. `put` is durable when it returns; `get` checks the digest on every read and removes what
+    is corrupt."""
 
     async def put(self, data: bytes) -> Digest: ...
 
@@ -93,8 +96,9 @@ class Blobs(Protocol):
 class Downloads(Protocol):
     """Blobs that arrive in ranges, in order, over several connections and restarts.
 
-    `received` is the offset to go on from. `append` adds a range that starts there and changes nothing otherwise; it answers the
-    offset to go on from. `finish` makes the blob durable if its digest is right; if not, it discards what came and answers False.
+    `received` is the offset to go on from. `append` adds a range that starts there and changes nothing otherwise; it
+    answers the offset to go on from. `finish` makes the blob durable if its digest is right; if not, it discards what
+    came and answers False.
     """
 
     def received(self, digest: Digest) -> int: ...

@@ -11,20 +11,13 @@ from tests.support.repository import ROOT, name_of, repository_files
 BANNED_NAMES = {"util", "helper", "service", "manager", "common", "core", "base", "misc"}
 NOTES = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b|NotImplemented" + r"Error")
 HOME_PATHS = re.compile(r"(?<![\w.])/(?:wo" + r"rk/|ro" + r"ot/|ho" + r"me/\w|Use" + r"rs/\w|tm" + r"p/brief)")
-INDEXES = [
+INDEXES = (
     "pyp" + "i.org",
     "pythonho" + "sted.org",
     "npm" + "js.org",
     "npm" + "js.com",
     "cra" + "tes.io",
     "proxy.gol" + "ang.org",
-]
-    "pyp" + "i.org",
-    "pythonho" + "sted.org",
-    "npm" + "js.org",
-    "npm" + "js.com",
-    "cra" + "tes.io",
-    "gol" + "ang.org",
 )
 INDEX_HOSTS = re.compile("|".join(rf"\b{re.escape(host)}\b" for host in INDEXES))
 BYTES_MAX = 2_000_000
@@ -76,7 +69,7 @@ def test_texts_are_free_of(pattern: re.Pattern[str]) -> None:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         if pattern.search(line)
     ]
-    assert found == []
+    assert not found, "\n".join(found)
 
 
 def test_no_file_is_large() -> None:

@@ -136,7 +136,7 @@ async def test_files_of_another_kind_are_refused(mesh: ZenohMesh, tmp_path: Path
         ((good.authority_path, good.certificate_path, junk), InvalidField),
         ((good.authority_path, good.key_path, good.key_path), BadSignature),
     ):
-        await refused(mesh, error, "", credentials=Credentials(*paths))
+        await refused(mesh, error, "certificate|authority|key", credentials=Credentials(*paths))
 
 
 async def test_a_key_that_others_can_read_is_refused(mesh: ZenohMesh) -> None:
@@ -310,11 +310,12 @@ async def test_a_member_cannot_listen_for_others_or_stand_in_for_them(
     keys, spied, asked = Keys.of(NETWORK_ID), [], []
     session = await asyncio.to_thread(certified_session, mesh, 2)
     try:
-        session.declare_subscriber(keys.inbox(node(1)), lambda sample: spied.append(sample.payload.to_bytes()))
-        session.declare_subscriber("q/**", lambda sample: spied.append(sample.payload.to_bytes()))
-        session.declare_queryable(keys.blob(node(1)), lambda query: asked.append(query))
-        session.liveliness().declare_token(keys.up(node(3), "0"))
-        session.liveliness().declare_token(keys.up(node(2), "0"))
+        spies = [
+            session.declare_subscriber(keys.inbox(node(1)), lambda sample: spied.append(sample.payload.to_bytes())),
+            session.declare_subscriber("q/**", lambda sample: spied.append(sample.payload.to_bytes())),
+            session.declare_queryable(keys.blob(node(1)), lambda query: asked.append(query)),
+        ]
+        tokens = [session.liveliness().declare_token(keys.up(node(number), "0")) for number in (3, 2)]
         await until(lambda: node(2) in opened[0].peers() and node(1) in opened[0].peers())
         await opened[0].send(node(1), b"for one only")
         await until(lambda: second.messages)
@@ -326,6 +327,7 @@ async def test_a_member_cannot_listen_for_others_or_stand_in_for_them(
         session.put(keys.inbox(node(0)), b"\x01" + node(2) + b"under its own name")
         await until(lambda: first.messages)
         assert first.messages == [(node(2), b"under its own name")]
+        assert len(tokens + spies) == 5  # declarations live as long as their objects
     finally:
         await asyncio.to_thread(session.close)
 
@@ -336,7 +338,7 @@ async def test_bytes_of_another_form_are_refused_and_counted(mesh: ZenohMesh, op
     keys = Keys.of(NETWORK_ID)
     session = await asyncio.to_thread(certified_session, mesh, 2)
     try:
-        session.liveliness().declare_token(keys.up(node(2), "0"))
+        token = session.liveliness().declare_token(keys.up(node(2), "0"))
         await until(lambda: node(2) in opened[0].peers())
         bad = [b"", b"\x01", b"\x01" + bytes(31), b"\x02" + node(2) + b"version", b"\x01" + node(0) + b"as itself"]
         bad.append(b"\x01" + bytes([9]) * 32 + b"no member")
@@ -349,6 +351,7 @@ async def test_bytes_of_another_form_are_refused_and_counted(mesh: ZenohMesh, op
         for request in (b"", b"\x01" + node(2) + bytes(43), b"\x01" + node(2) + bytes(40) + b"\xff" * 4):
             replies = await asyncio.to_thread(lambda r=request: list(session.get(keys.blob(node(0)), payload=r)))
             assert [reply.err.payload.to_bytes() for reply in replies] == [b"failed"]
+        token.undeclare()
     finally:
         await asyncio.to_thread(session.close)
 
@@ -476,7 +479,7 @@ async def test_a_stopped_peer_holds_up_nobody(
     await asyncio.wait_for(answers(), 20)
 
 
-async def test_closing_while_a_peer_is_stopped_takes_no_longer_than_its_patience(
+async def test_closing_does_not_wait_for_a_stopped_peer(
     mesh: ZenohMesh, processes: list[Process], tmp_path: Path
 ) -> None:
     processes.append(Process(mesh, 1, tmp_path))
@@ -488,7 +491,7 @@ async def test_closing_while_a_peer_is_stopped_takes_no_longer_than_its_patience
         await transport.send(node(1), bytes(100_000))
     began = time.monotonic()
     await transport.close()
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 4
 
 
 async def test_a_slow_handler_holds_the_sender_back_and_loses_nothing(

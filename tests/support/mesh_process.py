@@ -82,7 +82,7 @@ async def run(settings: MeshSettings) -> None:
             await transport.send(sender, message)
         elif message == b"sockets":
             tell(sockets=sockets())
-        tell(sender=sender.hex(), bytes=len(message), text=message[:64].decode("latin-1"))
+        tell(sender=sender.hex(), bytes=len(message), text="" if len(message) > 64 else message.decode("latin-1"))
 
     async def source(digest: Digest, offset: int, size: int) -> bytes | None:
         return None

@@ -1,8 +1,10 @@
-"""The draw: a public seed orders the whole roster once, weighted, without replacement; anyone replays it (protocol message 4).
+"""The draw: a public seed orders the whole roster once, weighted, without replacement; anyone replays it (protocol
+message 4).
 
 Sequential weighted sampling with integers only: pick i takes the member in whose weight interval the number
-XOF(seed, i) mod total falls, then leaves the interval out. With 256 bits per pick the bias of the modulus is below 2^-200.
-Rounds take members in that order, one per operator, former members left out (R7); reserves are the next in the same order.
+XOF(seed, i) mod total falls, then leaves the interval out. With 256 bits per pick the bias of the modulus is below
+2^-200. Rounds take members in that order, one per operator, former members left out (R7); reserves are the next in the
+same order.
 """
 
 from __future__ import annotations
@@ -42,12 +44,14 @@ def draw_order(roster: Roster, seed: Digest) -> tuple[RosterEntry, ...]:
 
 
 def cohort(order: Sequence[RosterEntry], size: int, former: Collection[NodeId]) -> tuple[NodeId, ...]:
-    """The first `size` members of one round: in draw order, one per operator, without `former`. Fewer when the roster is used up."""
+    """The first `size` members of one round: in draw order, one per operator, without `former`. Fewer when the roster
+    is used up."""
     return tuple(entry.provider for entry in candidates(order, former)[:size])
 
 
 def candidates(order: Sequence[RosterEntry], former: Collection[NodeId]) -> tuple[RosterEntry, ...]:
-    """Everyone who may still take a place in this round, first of each operator, in draw order: the cohort, then its reserves."""
+    """Everyone who may still take a place in this round, first of each operator, in draw order: the cohort, then its
+    reserves."""
     operators: set[str] = set()
     chosen: list[RosterEntry] = []
     for entry in order:

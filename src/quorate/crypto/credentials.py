@@ -1,9 +1,9 @@
 """Certificates for mutual TLS from the network's own authority (RFC 5280, ECDSA with P-256).
 
-A certificate ties a TLS key to a NodeId: common name = the NodeId in hex (64 characters, the most that X.520 allows), and
-a URI `did:quorate:<NodeId>`. The did:key of a hybrid has about 2,800 characters and fits into a certificate, which would
-then take 3,300 bytes instead of 600 in each handshake; the NodeId is the digest of the same bundle, so the short form
-binds no less. `did:quorate` is this product's own name and stands in no DID registry.
+A certificate ties a TLS key to a NodeId: common name = the NodeId in hex (64 characters, the most that X.520 allows),
+and a URI `did:quorate:<NodeId>`. The did:key of a hybrid has about 2,800 characters and fits into a certificate, which
+would then take 3,300 bytes instead of 600 in each handshake; the NodeId is the digest of the same bundle, so the short
+form binds no less. `did:quorate` is this product's own name and stands in no DID registry.
 
 TLS is classical and only a hint of who is there: what counts is signed by the identity itself. P-256, because Python's
 and Zenoh's TLS stacks take it everywhere. Times are arguments in milliseconds; entropy is drawn by the caller.

@@ -46,8 +46,8 @@ class _PublicKeys(NamedTuple):
 
 
 class _SecretKeys(Value, frozen=True, tag="secret_keys"):
-    """The file form of an identity: the seeds of its components, and a digest over them, because a damaged seed is still a
-    seed, of somebody else.
+    """The file form of an identity: the seeds of its components, and a digest over them, because a damaged seed is
+    still a seed, of somebody else.
     """
 
     size_max = 512

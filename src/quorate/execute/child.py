@@ -1,7 +1,7 @@
 """One worker process as the pool sees it: started with nothing, spoken to in frames, killed for certain.
 
-The worker inherits one descriptor, a clean environment and a working folder that is already removed. Its end is noticed through its
-process descriptor (pidfd), after which it is reaped; only then is it reported as gone.
+The worker inherits one descriptor, a clean environment and a working folder that is already removed. Its end is
+noticed through its process descriptor (pidfd), after which it is reaped; only then is it reported as gone.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from quorate.errors import MalformedBytes, WorldError
+from quorate.errors import MalformedBytes, QuorateError, WorldError
 from quorate.execute import frames
-from quorate.execute.engine import Task
+from quorate.execute.engine import Execution, Task
 from quorate.model.trap import Status
 from quorate.model.units import MIB
 
@@ -38,41 +38,52 @@ class ChildSettings(NamedTuple):
 class Ticket:
     """One task's way through the pool. `outcome` gets its Execution, or the UserError that refuses it."""
 
-    __slots__ = ("cancelled", "outcome", "task", "wall_from")
+    __slots__ = ("outcome", "serial", "task")
 
-    def __init__(self, task: Task, outcome: asyncio.Future[object]) -> None:
+    def __init__(self, task: Task, serial: int, outcome: asyncio.Future[Execution]) -> None:
         self.task = task
+        self.serial = serial
         self.outcome = outcome
-        self.cancelled = False
-        self.wall_from = 0.0
 
 
-class Step(NamedTuple):
-    """One thing a worker has been asked to do, in order. The clock of a step runs while it is the first of its worker."""
+class Step:
+    """One thing a worker has been asked to do, in order. The clock of a step runs while it is the first of its worker.
 
-    number: int
-    ticket: Ticket | None
-    digest: bytes
-    loads: bool
-    limit_s: float
+    `ticket` is None once the step is void (withdrawn), and for a compilation that no task waits for.
+    """
+
+    __slots__ = ("digest", "limit_s", "loads", "number", "ticket", "wants_artefact")
+
+    def __init__(self, number: int, ticket: Ticket | None, digest: bytes, limit_s: float) -> None:
+        self.number = number
+        self.ticket = ticket
+        self.digest = digest
+        self.limit_s = limit_s
+        self.loads = False
+        self.wants_artefact = False
 
 
 class Child:
     """A worker process and the steps it still owes."""
 
-    def __init__(self, settings: ChildSettings, on_frame: Callable[[Child, frames.Frame], None], on_gone: Callable[[Child], None]):
+    def __init__(
+        self, settings: ChildSettings, on_frame: Callable[[Child, frames.Frame], None], on_gone: Callable[[Child], None]
+    ):
         self.steps: deque[Step] = deque()
         self.modules: OrderedDict[bytes, int] = OrderedDict()
         self.layers: tuple[str, ...] = ()
         self.engine_version = ""
+        self.artefact_kind = ""
         self.ready = False
+        self.ever_ready = False
+        self.fault: QuorateError | None = None
         self.verdict: Status | None = None
         self.runs_sent = 0
-        self.head_since = 0.0
         self.timer: asyncio.TimerHandle | None = None
         self.gone = asyncio.Event()
         self._on_frame, self._on_gone = on_frame, on_gone
         self._loop = asyncio.get_running_loop()
+        self.head_since = self._loop.time()
         self._inbox = frames.Inbox(frames.FromWorker)
         self._unsent = bytearray()
         self._socket, self._process = _start(settings)
@@ -143,6 +154,8 @@ class Child:
         try:
             for frame in self._inbox.feed(data):
                 self._on_frame(self, frame)
+                if self.verdict is not None:
+                    return
         except MalformedBytes:
             self.kill(Status.WORKER_DEATH)
 
@@ -178,7 +191,7 @@ def _start(settings: ChildSettings) -> tuple[socket.socket, subprocess.Popen[byt
         try:
             process = subprocess.Popen(
                 settings.command,
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 env=dict(settings.environment),

@@ -25,7 +25,9 @@ PROFILES = (PURE, COMMAND)
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run may use. `log_bytes` caps what is kept of the error stream: the rest is dropped, at the same byte everywhere."""
+    """What one run may use. `log_bytes` caps what is kept of the error stream: the rest is dropped, at the same byte
+    everywhere.
+    """
 
     memory_bytes: int = 64 * MIB
     fuel: int = 10**9
@@ -56,8 +58,9 @@ TIERS = {"light": LIGHT, "full": FULL}
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """One run to do. `id` is the caller's name for it, unique among the runs under way.
 
-    `digest` is the BLAKE3 of `module`; a module that does not match is refused before any of it is read. `entry` empty means the
-    profile's own (`run` or `_start`). `capabilities` are the deterministic stand-ins granted to the command profile.
+    `digest` is the BLAKE3 of `module`; a module that does not match is refused before any of it is read. `entry`
+    empty means the profile's own (`run` or `_start`). `capabilities` are the deterministic stand-ins granted to the
+    command profile.
     """
 
     id: bytes
@@ -74,9 +77,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
     """How a run ended and what it used.
 
-    The same on every honest executor when the status is votable: status, exit_code, output, log, fuel_used, guest_memory_bytes
-    (the most linear memory the guest held). Measured here and never voted on: memory_peak_bytes (the kernel's peak resident size of
-    the worker during the run), cpu_ms, wall_ms, layers (of the jail that held).
+    The same on every honest executor when the status is votable: status, exit_code, output, log, fuel_used,
+    guest_memory_bytes (the most linear memory the guest held). Measured here and never voted on: memory_peak_bytes
+    (the kernel's peak resident size of the worker during the run), cpu_ms, wall_ms, layers (of the jail that held).
     """
 
     status: Status
@@ -95,8 +98,9 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
 class Engine(Protocol):
     """Runs tasks in the order given, as many at once as it has slots.
 
-    `run` raises UserError for a module or task that can never run and returns an Execution otherwise, failures included. `cancel`
-    answers only once the guest is gone; False when no such task is under way. `close` is idempotent and leaves no process.
+    `run` raises UserError for a module or task that can never run and returns an Execution otherwise, failures
+    included. `cancel` answers only once the guest is gone; False when no such task is under way. `close` is
+    idempotent and leaves no process.
     """
 
     async def start(self) -> None: ...

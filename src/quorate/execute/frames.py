@@ -1,6 +1,7 @@
 """What the pool and its workers say to each other: length-prefixed MessagePack over one socket pair.
 
-The pool trusts nothing that a worker sends: frames are bounded, decoded strictly by type, and answered by a kill when they are wrong.
+The pool trusts nothing that a worker sends: frames are bounded, decoded strictly by type, and answered by a kill when
+they are wrong.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Frame(msgspec.Struct, frozen=True, array_like=True, tag=True, forbid_unkno
     """Base of every message. `number` names the step that it starts or ends."""
 
 
-class Setup(Frame):
+class Setup(Frame, frozen=True):
     """First to a worker: how to jail itself."""
 
     parent: int
@@ -31,7 +32,7 @@ class Setup(Frame):
     niceness: int
 
 
-class Load(Frame):
+class Load(Frame, frozen=True):
     """Make a module ready; `artefact` is compiled code that the pool vouches for, empty to compile."""
 
     number: int
@@ -41,7 +42,7 @@ class Load(Frame):
     wants_artefact: bool
 
 
-class Run(Frame):
+class Run(Frame, frozen=True):
     number: int
     digest: bytes
     id: bytes
@@ -53,41 +54,42 @@ class Run(Frame):
     capabilities: frozenset[str]
 
 
-class Withdraw(Frame):
+class Withdraw(Frame, frozen=True):
     """Do not start this run, if it has not begun."""
 
     number: int
 
 
-class Forget(Frame):
+class Forget(Frame, frozen=True):
     digest: bytes
 
 
-class Ready(Frame):
+class Ready(Frame, frozen=True):
     """First from a worker: the jail stands, these layers hold."""
 
     layers: tuple[str, ...]
     engine_version: str
+    artefact_kind: str
 
 
-class Unfit(Frame):
+class Unfit(Frame, frozen=True):
     """Instead of Ready: this machine cannot carry a worker."""
 
     message: str
 
 
-class Loaded(Frame):
+class Loaded(Frame, frozen=True):
     """The module is compiled, or known to be bad (the runs that name it are then refused)."""
 
     number: int
     artefact: bytes
 
 
-class Withdrawn(Frame):
+class Withdrawn(Frame, frozen=True):
     number: int
 
 
-class Refused(Frame):
+class Refused(Frame, frozen=True):
     """The run can never succeed: `kind` is the class of the UserError."""
 
     number: int
@@ -98,7 +100,7 @@ class Refused(Frame):
     fix: str
 
 
-class Done(Frame):
+class Done(Frame, frozen=True):
     number: int
     status: Status
     exit_code: int

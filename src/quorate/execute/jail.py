@@ -6,13 +6,13 @@ Layers, in the order in which they are put on:
 * `no_new_privs`: nothing executed can gain privileges; the two below need it.
 * `not_dumpable`: no core dumps, no ptrace by others of the same user, own /proc entries belong to root.
 * `parent_death`: the kernel kills the process when its parent thread ends.
-* `rlimits`: no core file, no file growth, few descriptors, bounded private memory. The bound is RLIMIT_DATA, which counts writable
-  private pages and not address space, so that the engine keeps its guard regions.
+* `rlimits`: no core file, no file growth, few descriptors, bounded private memory. The bound is RLIMIT_DATA, which
+  counts writable private pages and not address space, so that the engine keeps its guard regions.
 * `landlock`: no opening of any path, no TCP, no signals or abstract sockets out.
 * `seccomp`: the allow-list of `seccomp`.
 
-Each layer is reported only after its effect was observed. Missing ones are refused by the caller's minimum, never passed over:
-`require` names what is missing. Supported: Linux on x86-64 and aarch64.
+Each layer is reported only after its effect was observed. Missing ones are refused by the caller's minimum, never
+passed over: `require` names what is missing. Supported: Linux on x86-64 and aarch64.
 """
 
 from __future__ import annotations
@@ -68,7 +68,12 @@ def layers() -> dict[str, str]:
     """What this machine offers: layer to detail. Asks the kernel without changing this process."""
     if not machine_name():
         return {"rlimits": "POSIX"} if os.name == "posix" else {}
-    found = {"unprivileged": f"user {os.geteuid() or NOBODY}", "not_dumpable": "prctl", "parent_death": "prctl", "rlimits": "RLIMIT_DATA"}
+    found = {
+        "unprivileged": f"user {os.geteuid() or NOBODY}",
+        "not_dumpable": "prctl",
+        "parent_death": "prctl",
+        "rlimits": "RLIMIT_DATA",
+    }
     if _prctl(_PR_GET_NO_NEW_PRIVS) >= 0:
         found["no_new_privs"] = "prctl"
     if landlock.abi() > 0:
@@ -90,12 +95,16 @@ def require(held: Iterable[str], minimum: Iterable[str] = MINIMUM_DEFAULT) -> No
     for entry in minimum:
         unknown = set(entry.split("|")) - set(LAYERS)
         if unknown:
-            raise UnsupportedMachine(f"no such layer: {', '.join(sorted(unknown))}", field="jail", limit=", ".join(LAYERS))
+            raise UnsupportedMachine(
+                f"no such layer: {', '.join(sorted(unknown))}", field="jail", limit=", ".join(LAYERS)
+            )
     lacking = missing(held, minimum)
     if lacking:
         names = ", ".join(entry.replace("|", " or ") for entry in lacking)
         raise UnsupportedMachine(
-            f"this machine cannot jail untrusted programs: {names} is missing", field="jail", fix="run on Linux 5.13 or newer"
+            f"this machine cannot jail untrusted programs: {names} is missing",
+            field="jail",
+            fix="run on Linux 5.13 or newer",
         )
 
 

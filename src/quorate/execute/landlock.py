@@ -1,7 +1,7 @@
 """Landlock: gives up all access to files, TCP and processes outside. There are no rules, so nothing is left.
 
-Source: Linux `Documentation/userspace-api/landlock.rst`, `linux/landlock.h`; the calls have the same numbers on every architecture.
-It restricts the calling thread and its later children: call it while the process has one thread.
+Source: Linux `Documentation/userspace-api/landlock.rst`, `linux/landlock.h`; the calls have the same numbers on every
+architecture. It restricts the calling thread and its later children: call it while the process has one thread.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """The system-call filter of a worker, as a classic BPF program built here. Pure: installing it is `jail`'s part.
 
-An allow-list: a worker that has been set up only computes, moves bytes through the pipe it has, maps private memory and ends. Anything
-else, known or unknown, gets EPERM rather than a kill, so that a library that probes a call can go on without it. A foreign calling
-convention ends the process, since its numbers mean other calls. Fork, threads, exec, sockets, files, ptrace and signals to others are
-denied by not being on the list.
+An allow-list: a worker that has been set up only computes, moves bytes through the pipe it has, maps private memory
+and ends. Anything else, known or unknown, gets EPERM rather than a kill, so that a library that probes a call can go
+on without it. A foreign calling convention ends the process, since its numbers mean other calls. Fork, threads, exec,
+sockets, files, ptrace and signals to others are denied by not being on the list.
 
-Sources: Linux `Documentation/userspace-api/seccomp_filter.rst`; `struct seccomp_data` in `linux/seccomp.h`; call numbers from
-`arch/x86/entry/syscalls/syscall_64.tbl` and `include/uapi/asm-generic/unistd.h` (aarch64).
+Sources: Linux `Documentation/userspace-api/seccomp_filter.rst`; `struct seccomp_data` in `linux/seccomp.h`; call
+numbers from `arch/x86/entry/syscalls/syscall_64.tbl` and `include/uapi/asm-generic/unistd.h` (aarch64).
 """
 
 from __future__ import annotations
@@ -30,20 +30,22 @@ class Machine(NamedTuple):
 
 
 _X86_64 = {
-    "read": 0, "write": 1, "close": 3, "fstat": 5, "poll": 7, "lseek": 8, "mmap": 9, "mprotect": 10, "munmap": 11, "brk": 12,
-    "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15, "pread64": 17, "pwrite64": 18, "readv": 19, "writev": 20,
-    "sched_yield": 24, "mremap": 25, "madvise": 28, "nanosleep": 35, "setitimer": 38, "getpid": 39, "exit": 60, "getppid": 110,
-    "gettimeofday": 96, "getrusage": 98, "sigaltstack": 131, "gettid": 186, "futex": 202, "sched_getaffinity": 204,
-    "restart_syscall": 219, "clock_gettime": 228, "clock_getres": 229, "clock_nanosleep": 230, "exit_group": 231, "tgkill": 234,
-    "ppoll": 271, "set_robust_list": 273, "prlimit64": 302, "getrandom": 318, "membarrier": 324, "rseq": 334,
+    "read": 0, "write": 1, "close": 3, "fstat": 5, "poll": 7, "lseek": 8, "mmap": 9, "mprotect": 10, "munmap": 11,
+    "brk": 12, "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15, "pread64": 17, "pwrite64": 18,
+    "readv": 19, "writev": 20, "sched_yield": 24, "mremap": 25, "madvise": 28, "nanosleep": 35, "setitimer": 38,
+    "getpid": 39, "exit": 60, "getppid": 110, "gettimeofday": 96, "getrusage": 98, "sigaltstack": 131,
+    "gettid": 186, "futex": 202, "sched_getaffinity": 204, "restart_syscall": 219, "clock_gettime": 228,
+    "clock_getres": 229, "clock_nanosleep": 230, "exit_group": 231, "tgkill": 234, "ppoll": 271,
+    "set_robust_list": 273, "prlimit64": 302, "getrandom": 318, "membarrier": 324, "rseq": 334,
 }  # fmt: skip
 _AARCH64 = {
-    "read": 63, "write": 64, "close": 57, "fstat": 80, "lseek": 62, "mmap": 222, "mprotect": 226, "munmap": 215, "brk": 214,
-    "rt_sigaction": 134, "rt_sigprocmask": 135, "rt_sigreturn": 139, "pread64": 67, "pwrite64": 68, "readv": 65, "writev": 66,
-    "sched_yield": 124, "mremap": 216, "madvise": 233, "nanosleep": 101, "setitimer": 103, "getpid": 172, "exit": 93, "getppid": 173,
-    "gettimeofday": 169, "getrusage": 165, "sigaltstack": 132, "gettid": 178, "futex": 98, "sched_getaffinity": 123,
-    "restart_syscall": 128, "clock_gettime": 113, "clock_getres": 114, "clock_nanosleep": 115, "exit_group": 94, "tgkill": 131,
-    "ppoll": 73, "set_robust_list": 99, "prlimit64": 261, "getrandom": 278, "membarrier": 283, "rseq": 293,
+    "read": 63, "write": 64, "close": 57, "fstat": 80, "lseek": 62, "mmap": 222, "mprotect": 226, "munmap": 215,
+    "brk": 214, "rt_sigaction": 134, "rt_sigprocmask": 135, "rt_sigreturn": 139, "pread64": 67, "pwrite64": 68,
+    "readv": 65, "writev": 66, "sched_yield": 124, "mremap": 216, "madvise": 233, "nanosleep": 101,
+    "setitimer": 103, "getpid": 172, "exit": 93, "getppid": 173, "gettimeofday": 169, "getrusage": 165,
+    "sigaltstack": 132, "gettid": 178, "futex": 98, "sched_getaffinity": 123, "restart_syscall": 128,
+    "clock_gettime": 113, "clock_getres": 114, "clock_nanosleep": 115, "exit_group": 94, "tgkill": 131, "ppoll": 73,
+    "set_robust_list": 99, "prlimit64": 261, "getrandom": 278, "membarrier": 283, "rseq": 293,
 }  # fmt: skip
 MACHINES = {"x86_64": Machine(0xC000003E, _X86_64), "aarch64": Machine(0xC00000B7, _AARCH64)}
 

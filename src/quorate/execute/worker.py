@@ -1,8 +1,9 @@
 """A worker process: imports all it needs, warms the engine, locks itself in, then runs one guest after another.
 
-Started by the pool as `python -I -m quorate.execute.worker` with one descriptor: its end of a socket pair, as standard input. It ends
-when the pool closes the other end, when it is killed, or when the machine fails under a guest. Deadlines are the pool's; an alarm that
-the kernel delivers stands behind them, for the case that the pool itself is stopped.
+Started by the pool as `python -I -m quorate.execute.worker` with one descriptor: its end of a socket pair, as
+standard input. It ends when the pool closes the other end, when it is killed, or when the machine fails under a
+guest. Deadlines are the pool's; an alarm that the kernel delivers stands behind them, for the case that the pool
+itself is stopped.
 
 Nothing is imported, opened or looked up after the jail stands: modules needed late are imported here, at the top.
 """
@@ -153,9 +154,16 @@ class Worker:
         if program is None:
             raise HostFault("the pool named a module that it never sent")
         task = Task(
-            id=order.id, module=b"", digest=Digest(order.digest), profile=order.profile, entry=order.entry, args=order.args,
-            stdin=order.stdin, limits=order.limits, capabilities=order.capabilities,
-        )  # fmt: skip
+            id=order.id,
+            module=b"",
+            digest=Digest(order.digest),
+            profile=order.profile,
+            entry=order.entry,
+            args=order.args,
+            stdin=order.stdin,
+            limits=order.limits,
+            capabilities=order.capabilities,
+        )
         try:
             return send(self._measured(order.number, program, task))
         except UserError as fault:
@@ -192,7 +200,10 @@ def ensure_stack() -> None:
     wanted = STACK_BYTES_WANTED if hard == resource.RLIM_INFINITY else min(hard, STACK_BYTES_WANTED)
     if wanted < STACK_BYTES_MIN:
         raise UnsupportedMachine(
-            f"the stack limit is {hard} bytes", field="stack", limit=f"at least {STACK_BYTES_MIN} bytes", fix="raise ulimit -Hs"
+            f"the stack limit is {hard} bytes",
+            field="stack",
+            limit=f"at least {STACK_BYTES_MIN} bytes",
+            fix="raise ulimit -Hs",
         )
     resource.setrlimit(resource.RLIMIT_STACK, (wanted, hard))
 
@@ -220,7 +231,7 @@ def main() -> None:
     except (QuorateError, OSError, ValueError) as fault:
         send(frames.Unfit(str(fault)))
         sys.exit(EXIT_HOST_FAULT)
-    send(frames.Ready(held, engine.version))
+    send(frames.Ready(held, engine.version, engine.artefact_kind))
     try:
         worker.serve()
     except BaseException:

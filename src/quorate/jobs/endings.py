@@ -1,6 +1,8 @@
-"""How a job ends: delivery, rejection, failure, a clock that ran out, cancellation; and the one settlement after any of them.
+"""How a job ends: delivery, rejection, failure, a clock that ran out, cancellation; and the one settlement after any of
+them.
 
-    accepted and delivered ──▶ Settle    split and used up ──▶ Settle (attempt fees)    everything else with an escrow ──▶ Cancel (R6)
+    accepted and delivered ──▶ Settle        split and used up ──▶ Settle (attempt fees)
+    everything else with an open escrow ──▶ Cancel (R6)
 
 Guests are stopped, and their members have said so, before a job that may still run somewhere is reported as ended.
 """
@@ -11,58 +13,17 @@ from collections.abc import Mapping
 
 import msgspec
 
-from quorate.jobs import rounds
+from quorate.jobs.clocks import SILENCE_MS, running_clock
 from quorate.jobs.moves import Step, note, replace
 from quorate.jobs.state import Arrival, Condition, JobState, Received, Refused, Settled, Slot, Stored
-from quorate.model.assignment import CancelAck, CancelOrder
-from quorate.model.claim import DeliveryAck
-from quorate.model.codec import Value
+from quorate.jobs.statements import cancel_order, delivery_ack, openings, own_statements
+from quorate.model.assignment import CancelAck
 from quorate.model.effects import Conclude, Effect, Post, Send
 from quorate.model.transaction import Cancel, Settle
 from quorate.model.trap import Status
-from quorate.model.units import Digest, Millis, NodeId
+from quorate.model.units import Millis, NodeId
 from quorate.model.verdict import Verdict
 from quorate.verify.verdicts import verdict_of, vote_of
-
-STOP_MS = 10_000
-"""How long members may take to say that the guest is gone."""
-
-
-def phase_deadline(state: JobState) -> Millis:
-    """When the clock of the present phase runs out: match, transfer, run or verify."""
-    clocks = state.value.core.timeouts
-    if state.stage in ("matching", "escrow"):
-        return Millis(state.submitted_ms + clocks.match_ms)
-    if state.stage == "wraps":
-        return Millis(state.escrow_ms + clocks.transfer_ms)
-    if state.stage == "round":
-        return _round_deadline(state)
-    if state.stage in ("opening", "delivering"):
-        return Millis(state.stage_ms + clocks.verify_ms)
-    if state.stage == "stopping":
-        return Millis(state.stage_ms + STOP_MS)
-    return Millis(1 << 62)
-
-
-def _round_deadline(state: JobState) -> Millis:
-    """The transfer clock until every place has started, counted from the last assignment; then the run clock of the last to start."""
-    live = state.current.live
-    waiting = [slot.assigned_ms for slot in live if not slot.started_ms]
-    if waiting:
-        return Millis(max(waiting) + state.value.core.timeouts.transfer_ms)
-    last = max((slot.started_ms for slot in live), default=state.stage_ms)
-    return Millis(last + state.value.core.timeouts.run_ms + 2 * rounds.RUN_GRACE_MS)
-
-
-def running_clock(state: JobState) -> str:
-    """Which phase clock is running, in one word."""
-    if state.stage in ("matching", "escrow"):
-        return "match"
-    if state.stage == "wraps":
-        return "transfer"
-    if state.stage == "round":
-        return "transfer" if any(not slot.started_ms for slot in state.current.live) else "run"
-    return "verify" if state.stage in ("opening", "delivering") else "none"
 
 
 def expire(state: JobState, now: Millis) -> Step:
@@ -86,7 +47,11 @@ def give_up(state: JobState, now: Millis, condition: Condition, error: str, deta
 
 
 def cancel(state: JobState, now: Millis) -> Step:
-    state = replace(state, error="JobCancelled", detail="cancelled by the requester") if state.goal == "completed" else state
+    state = (
+        replace(state, error="JobCancelled", detail="cancelled by the requester")
+        if state.goal == "completed"
+        else state
+    )
     goal: Condition = "cancelled" if state.goal == "completed" else state.goal
     state = note(replace(state, goal=goal), now, state.detail or "cancelled")
     if not state.agreement or not state.escrow:
@@ -98,7 +63,7 @@ def _stop_or_settle(state: JobState, now: Millis) -> Step:
     working = _working(state)
     if not working:
         return _settle_by_cancel(state, now)
-    order = CancelOrder(network=state.terms.network, agreement=state.agreement_id)
+    order = cancel_order(state)
     state = replace(state, stage="stopping", stage_ms=now, stopped=())
     return state, tuple(Send(member, order) for member in working)
 
@@ -110,7 +75,12 @@ def _working(state: JobState) -> tuple[NodeId, ...]:
 
 def stopped(state: JobState, event: Received, ack: CancelAck, now: Millis) -> Step:
     """A member says that nothing of this job runs there any more."""
-    if state.stage != "stopping" or ack.member != event.sender or ack.agreement != state.agreement_id or event.sender in state.stopped:
+    if (
+        state.stage != "stopping"
+        or ack.member != event.sender
+        or ack.agreement != state.agreement_id
+        or event.sender in state.stopped
+    ):
         return state, ()
     state = replace(state, stopped=(*state.stopped, event.sender), cancel_acks=(*state.cancel_acks, event.signed))
     awaited = {slot.member for slot in state.current.slots if slot.gone not in ("unreached", "silent")}
@@ -124,13 +94,14 @@ def stop_tick(state: JobState, heard: Mapping[NodeId, Millis], now: Millis) -> S
     alive = [
         slot.member
         for slot in state.current.slots
-        if slot.member not in state.stopped and now <= max(heard.get(slot.member, Millis(0)), state.stage_ms) + rounds.SILENCE_MS
+        if slot.member not in state.stopped
+        and now <= max(heard.get(slot.member, Millis(0)), state.stage_ms) + SILENCE_MS
     ]
     if not alive:
         return _settle_by_cancel(state, now)
     slots = tuple(msgspec.structs.replace(slot, probed_ms=now) for slot in state.current.slots)
     state = replace(state, rounds=(*state.rounds[:-1], msgspec.structs.replace(state.current, slots=slots)))
-    order = CancelOrder(network=state.terms.network, agreement=state.agreement_id)
+    order = cancel_order(state)
     return state, tuple(Send(member, order) for member in alive)
 
 
@@ -170,7 +141,8 @@ def deliver(state: JobState, now: Millis) -> Step:
 def delivered(state: JobState, event: Stored, now: Millis) -> Step:
     have = set(event.digests)
     arrivals = tuple(
-        msgspec.structs.replace(a, stored=True) if {a.result_digest, a.log_digest} <= have else a for a in state.arrivals
+        msgspec.structs.replace(a, stored=True) if {a.result_digest, a.log_digest} <= have else a
+        for a in state.arrivals
     )
     state = replace(state, arrivals=arrivals)
     return deliver(state, now) if state.stage == "delivering" else (state, ())
@@ -195,21 +167,12 @@ def _complete(state: JobState, arrived: Arrival, now: Millis) -> Step:
     return state, (*effects, *acks, *settling_posts(state))
 
 
-def delivery_ack(state: JobState) -> DeliveryAck:
-    return DeliveryAck(
-        network=state.terms.network,
-        agreement=state.agreement_id,
-        round=state.current.number,
-        result_digest=Digest(state.result_digest),
-    )
-
-
 def _verdict(state: JobState) -> Verdict:
     tallies = [past.tally for past in state.rounds if past.tally is not None]
     last = state.rounds[-1] if state.rounds else None
     vote, reexecuted = None, False
     if last and last.tally and last.tally.outcome == "accepted":
-        vote = vote_of(rounds.openings(last)[last.tally.agreed[0]])
+        vote = vote_of(openings(last)[last.tally.agreed[0]])
         reexecuted = state.terms.proof.method == "rerun" and last.width == 2
     return verdict_of(state.terms, state.agreement_id, tallies, vote, reexecuted)
 
@@ -235,17 +198,6 @@ def settling_posts(state: JobState) -> tuple[Effect, ...]:
     return (Post(settle, own=own_statements(state)),)
 
 
-def own_statements(state: JobState) -> tuple[Value, ...]:
-    """What this node said and signs again for the record: assignments, closings, abortions, the delivery."""
-    said: list[Value] = []
-    for past in state.rounds:
-        said.extend(rounds.assignment(state, past, slot.member) for slot in past.slots)
-        said.extend(statement for statement in (past.close, past.abort) if statement is not None)
-    if state.result_digest:
-        said.append(delivery_ack(state))
-    return tuple(said)
-
-
 def _slots(state: JobState) -> tuple[Slot, ...]:
     return tuple(slot for past in state.rounds for slot in past.slots)
 
@@ -254,12 +206,17 @@ def settled(state: JobState, event: Settled, now: Millis) -> Step:
     """The ledger's terminal event. It may come from a member's own posting, before this node had finished."""
     state = replace(state, settlement=event.proof, settled_ms=now)
     if state.stage != "settling":
-        state = replace(state, condition="failed", error="JobFailed", detail=f"settled by a member ({event.event.cause})")
+        state = replace(
+            state, condition="failed", error="JobFailed", detail=f"settled by a member ({event.event.cause})"
+        )
         state, _ = _end(state, now)
-    return note(replace(state, stage="done"), now, f"settled at height {event.event.height}: {event.event.cause}"), (Conclude(),)
+    return note(replace(state, stage="done"), now, f"settled at height {event.event.height}: {event.event.cause}"), (
+        Conclude(),
+    )
 
 
 def refused(state: JobState, event: object, now: Millis) -> Step:
-    """A refused terminal transaction is a fault of this node or a race with a member's posting: it is noted, the event decides."""
+    """A refused terminal transaction is a fault of this node or a race with a member's posting: it is noted, the event
+    decides."""
     assert isinstance(event, Refused)
     return note(state, now, f"ledger refused {event.noun}: {event.status} {event.detail}".rstrip()), ()

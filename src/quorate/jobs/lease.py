@@ -1,10 +1,13 @@
 """The member's side of one assignment: checked, fetched, run, committed, opened, delivered (protocol messages 5 to 10).
 
-    new ──Checked──▶ fetching ──Fetched──▶ running ──Ran──▶ committed ──RoundClose──▶ opened ──threshold seen──▶ delivered ──Settlement──▶ done
-      └─ refused ──▶ done                     └─ CancelOrder ─▶ stopping ──Stopped──▶ done       (cheated or stalled: ForceRound to the ledger)
+    new ──Checked──▶ fetching ──Fetched──▶ running ──Ran──▶ committed ──RoundClose──▶ opened
+      └─ refused ──▶ done                     │                                         │ threshold seen
+                                              └─ CancelOrder ─▶ stopping ─▶ done        ▼
+    (cheated or stalled: ForceRound to the ledger)          done ◀──Settlement── delivered
 
-One lease per agreement: a member is asked once, whatever the round. Every answer is a function of the state, so a repeated message gets the same
-bytes again and a restarted member goes on where its last saved state stands (R4). The commitment leaves only when body and nonce are saved.
+One lease per agreement: a member is asked once, whatever the round. Every answer is a function of the state, so a
+repeated message gets the same bytes again and a restarted member goes on where its last saved state stands (R4). The
+commitment leaves only when body and nonce are saved.
 """
 
 from __future__ import annotations
@@ -38,7 +41,8 @@ FORCE_AFTER_MS = 30_000
 
 
 class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
-    """`assignment` and `brief` are as received; `body` and `nonce` are the claim, durable before its commitment is sent."""
+    """`assignment` and `brief` are as received; `body` and `nonce` are the claim, durable before its commitment is
+    sent."""
 
     agreement_id: Digest
     assignment: Signed
@@ -170,7 +174,18 @@ class Restarted(msgspec.Struct, frozen=True):
 
 
 Event: TypeAlias = (
-    Checked | Fetched | Running | Ran | Unopenable | Stopped | Received | OwnCommit | Settled | Refused | Tick | Restarted
+    Checked
+    | Fetched
+    | Running
+    | Ran
+    | Unopenable
+    | Stopped
+    | Received
+    | OwnCommit
+    | Settled
+    | Refused
+    | Tick
+    | Restarted
 )
 Handler: TypeAlias = Callable[[LeaseState, Any, Millis], Step]
 
@@ -291,7 +306,8 @@ def _own_commit(state: LeaseState, event: OwnCommit, now: Millis) -> Step:
 
 
 def _asked_again(state: LeaseState, event: Received, now: Millis) -> Step:
-    """Whatever the sender says, a message of the requester's node that repeats the assignment gets the present answer once more."""
+    """Whatever the sender says, a message of the requester's node that repeats the assignment gets the present answer
+    once more."""
     value = event.value
     if event.sender != state.node:
         return state, ()
@@ -425,7 +441,8 @@ def _settled(state: LeaseState, event: Settled, now: Millis) -> Step:
 
 
 def _ballot_tick(state: LeaseState, event: Tick, now: Millis) -> Step:
-    """Stalled or cheated: with a DeliveryAck the member settles itself; without one it opens the windows of the ledger."""
+    """Stalled or cheated: with a DeliveryAck the member settles itself; without one it opens the windows of the
+    ledger."""
     if state.force_due_ms and now >= state.force_due_ms:
         return _force_on(state, now)
     if state.forced or now < state.since_ms + FORCE_AFTER_MS:
@@ -447,7 +464,8 @@ def _ballot_tick(state: LeaseState, event: Tick, now: Millis) -> Step:
 
 
 def windows_open(state: LeaseState, reveal_at_ms: Millis, close_at_ms: Millis, now: Millis) -> Step:
-    """The ledger opened the windows of this round (R7): commit now, reveal in the second window, have it closed after it."""
+    """The ledger opened the windows of this round (R7): commit now, reveal in the second window, have it closed after
+    it."""
     order = state.order
     effects: tuple[Effect, ...] = ()
     if state.commit is not None:

@@ -1,13 +1,15 @@
 """THE TABLE: the life of a job on the requester's node, the seven steps of `walk` as rows (stage, event) -> handler.
 
-    matching ──Matched──▶ escrow ──Opened──▶ wraps ──Wrapped──▶ round ──all committed──▶ opening ──threshold──▶ delivering ──▶ settling ──▶ done
-                                     └── public job: no wraps ──▶ ▲ │                       │ split, members left
-                                                                    └───────────────────────┘ fresh cohort (R7)
-    any stage before settling: CancelAsked ──▶ stopping ──members answered──▶ settling;  a phase clock runs out ──▶ stopping
+    matching ──Matched──▶ escrow ──Opened──▶ wraps ──Wrapped──▶ round ──all committed──▶ opening
+                                   └── public job: no wraps ────▶ ▲                        │    │ threshold
+                                                                  └── split: fresh cohort ─┘    ▼
+                                            done ◀──Settled── settling ◀──Stored── delivering ◀─┘
+    before settling: CancelAsked ──▶ stopping ──members answered──▶ settling
+                     a phase clock runs out ──▶ stopping
 
-Rules of this file: no await, no socket, no clock, no randomness, no signing. Time is `now`; what has to be said is an effect. Repeated and
-late messages change nothing; an event that a stage has no row for is ignored, since peers may send anything at any time. What the rounds
-do is in `rounds.py`; how a job ends is in `endings.py`.
+Rules of this file: no await, no socket, no clock, no randomness, no signing. Time is `now`; what has to be said is an
+effect. Repeated and late messages change nothing; an event that a stage has no row for is ignored, since peers may send
+anything at any time. What the rounds do is in `rounds.py`; how a job ends is in `endings.py`.
 """
 
 from __future__ import annotations
@@ -16,13 +18,13 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from quorate.jobs import endings, rounds
+from quorate.jobs.clocks import phase_deadline
 from quorate.jobs.moves import Step, note, replace
 from quorate.jobs.state import (
     CancelAsked,
     Event,
     JobState,
     Matched,
-    Note,
     Opened,
     Received,
     Refused,
@@ -64,8 +66,8 @@ def deadline(state: JobState) -> Millis | None:
     if state.stage == "done":
         return None
     if state.stage == "matching":
-        return Millis(min(state.stage_ms + MATCH_RETRY_MS, endings.phase_deadline(state)))
-    return Millis(min(rounds.next_probe(state), endings.phase_deadline(state)))
+        return Millis(min(state.stage_ms + MATCH_RETRY_MS, phase_deadline(state)))
+    return Millis(min(rounds.next_probe(state), phase_deadline(state)))
 
 
 def _matched(state: JobState, event: Event, now: Millis) -> Step:
@@ -76,7 +78,8 @@ def _matched(state: JobState, event: Event, now: Millis) -> Step:
     state = note(
         state,
         now,
-        f"matched: {len(event.roster.entries)} offers, K={terms.proof.replicas}, up to {terms.rounds} round(s), {terms.reserves} reserve(s)",
+        f"matched: {len(event.roster.entries)} offers, K={terms.proof.replicas}, "
+        f"up to {terms.rounds} round(s), {terms.reserves} reserve(s)",
     )
     return state, _open(state)
 
@@ -96,8 +99,10 @@ def _unmatched(state: JobState, event: Event, now: Millis) -> Step:
 
 
 def _rematch(state: JobState, event: Event, now: Millis) -> Step:
-    if now >= endings.phase_deadline(state):
-        return endings.give_up(state, now, "timed_out", state.error or "MatchTimeout", state.detail or "no agreement in time")
+    if now >= phase_deadline(state):
+        return endings.give_up(
+            state, now, "timed_out", state.error or "MatchTimeout", state.detail or "no agreement in time"
+        )
     if now >= state.stage_ms + MATCH_RETRY_MS:
         return replace(state, stage_ms=now), (Match(),)
     return state, ()
@@ -129,7 +134,9 @@ def _refused(state: JobState, event: Event, now: Millis) -> Step:
     if event.noun != "open_escrow":
         return state, ()
     if event.status in RETRY_STATUSES:
-        state = note(replace(state, stage="matching", agreement=b"", roster=None), now, f"ledger: {event.status}; matching again")
+        state = note(
+            replace(state, stage="matching", agreement=b"", roster=None), now, f"ledger: {event.status}; matching again"
+        )
         return state, (Match(),)
     error = "UnaffordableJob" if "balance" in event.status else "PolicyRefused"
     # Nothing is held by the ledger: the job ends as if it had never been matched.
@@ -141,7 +148,9 @@ def _wrapped(state: JobState, event: Event, now: Millis) -> Step:
     assert isinstance(event, Wrapped)
     if state.wraps:
         return state, ()
-    state = note(replace(state, wraps=event.wraps), now, f"input key wrapped by the client for {len(event.wraps)} members")
+    state = note(
+        replace(state, wraps=event.wraps), now, f"input key wrapped by the client for {len(event.wraps)} members"
+    )
     return rounds.start(state, now)
 
 
@@ -157,13 +166,13 @@ def _restart(state: JobState, event: Event, now: Millis) -> Step:
 
 
 def _clock(state: JobState, event: Event, now: Millis) -> Step:
-    if now >= endings.phase_deadline(state):
+    if now >= phase_deadline(state):
         return endings.expire(state, now)
     return state, ()
 
 
 def _round_tick(state: JobState, event: Event, now: Millis) -> Step:
-    if now >= endings.phase_deadline(state):
+    if now >= phase_deadline(state):
         return endings.expire(state, now)
     assert isinstance(event, Tick)
     return rounds.tick(state, event.heard, now)
@@ -192,7 +201,9 @@ def _opened_to_cancel(state: JobState, event: Event, now: Millis) -> Step:
     if state.goal != "cancelled":
         return _opened(state, event, now)
     assert isinstance(event, Opened)
-    state = replace(state, escrow=event.proof, escrow_ms=now, beacon=event.event.beacon, agreement_signed=event.agreement)
+    state = replace(
+        state, escrow=event.proof, escrow_ms=now, beacon=event.event.beacon, agreement_signed=event.agreement
+    )
     return endings.cancel(state, now)
 
 

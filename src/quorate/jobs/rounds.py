@@ -1,8 +1,10 @@
-"""Rounds of a job: who is asked, who is replaced, when a round closes, and what its openings mean (protocol messages 5 to 10, R7).
+"""Rounds of a job: who is asked, who is replaced, when a round closes, and what its openings mean (protocol messages 5
+to 10, R7).
 
-A member that is unreached, silent or refuses loses its place to the next of the draw within the same round; only a round that ends without
-the threshold starts a fresh cohort, without any former member. A place is lost by silence of the whole peer (no word of any kind), never
-by the slowness of one job: concurrent jobs do not shorten one another's clocks.
+A member that is unreached, silent or refuses loses its place to the next of the draw within the same round; only a
+round that ends without the threshold starts a fresh cohort, without any former member. A place is lost by silence of
+the whole peer (no word of any kind), never by the slowness of one job: concurrent jobs do not shorten one another's
+clocks.
 """
 
 from __future__ import annotations
@@ -12,11 +14,13 @@ from collections.abc import Mapping
 import msgspec
 
 from quorate.cohort.selection import candidates, wrapped_members
-from quorate.crypto.digests import digest, value_digest
+from quorate.crypto.digests import value_digest
 from quorate.jobs import endings
+from quorate.jobs.clocks import OPEN_GRACE_MS, OPEN_MS, PROBE_MS, RUN_GRACE_MS, SILENCE_MS
 from quorate.jobs.moves import Step, note, replace, slot_of, with_round, with_slot
 from quorate.jobs.state import Arrival, JobState, Received, Round, Slot
-from quorate.model.assignment import Ack, Assignment, Brief, CancelAck, CancelOrder, Started
+from quorate.jobs.statements import assignment, cancel_order, openings
+from quorate.model.assignment import Ack, Brief, CancelAck, Started
 from quorate.model.claim import Commit, Delivery, Opening, RoundAbort, RoundClose
 from quorate.model.codec import decode
 from quorate.model.effects import Effect, Fetch, Keep, Post, Send
@@ -24,17 +28,6 @@ from quorate.model.transaction import Equivocation
 from quorate.model.units import Digest, Millis, NodeId
 from quorate.verify.claims import commit_digest
 from quorate.verify.verdicts import audited, count_openings, needed, tally, vote_of, width_of
-
-PROBE_MS = 2_000
-"""How often an unanswered message is said again."""
-SILENCE_MS = 5_000
-"""A peer without a sign of life for so long loses its places (a heartbeat is due every second)."""
-RUN_GRACE_MS = 3_000
-"""Beyond the run limit, for sealing and saving, before a member that has started counts as silent."""
-OPEN_GRACE_MS = 1_000
-"""After the outcome is decided, how long the others' openings are awaited so that they are paid."""
-OPEN_MS = 10_000
-"""How long a committed member may take to open."""
 
 
 def start(state: JobState, now: Millis) -> Step:
@@ -55,7 +48,8 @@ def start(state: JobState, now: Millis) -> Step:
 
 
 def _eligible(state: JobState, former: frozenset[NodeId]) -> tuple[NodeId, ...]:
-    """Members that may be asked at all, in draw order: for them the client wrapped the key, and the ledger knows them as drawn."""
+    """Members that may be asked at all, in draw order: for them the client wrapped the key, and the ledger knows them
+    as drawn."""
     terms = state.terms
     allowed = set(wrapped_members(state.order, _places(state), terms.rounds, terms.reserves))
     return tuple(entry.provider for entry in candidates(state.order, former) if entry.provider in allowed)
@@ -65,26 +59,14 @@ def _places(state: JobState) -> int:
     return 2 if state.terms.proof.method == "rerun" else state.terms.proof.replicas
 
 
-def assignment(state: JobState, current: Round, member: NodeId) -> Assignment:
-    """The same bytes each time it is said: nothing in it depends on when."""
-    wrap = next((wrap.sealed for wrap in state.wraps if wrap.member == member), b"")
-    drawn = [slot.member for slot in current.slots[: current.drawn]]
-    return Assignment(
-        network=state.terms.network,
-        agreement=state.agreement_id,
-        round=current.number,
-        member=member,
-        cohort=digest("cohort", state.cohort_salt(current.number), *drawn),
-        wrap=wrap,
-    )
-
-
 def _ask(state: JobState, member: NodeId) -> tuple[Effect, ...]:
     assert state.agreement_signed is not None
     assert state.escrow is not None
     assert state.roster is not None
     brief = Brief(job=state.job, agreement=state.agreement_signed, escrow=state.escrow, roster=state.roster)
-    return Send(member, brief, after_save=False), Send(member, assignment(state, state.current, member), after_save=False)
+    return Send(member, brief, after_save=False), Send(
+        member, assignment(state, state.current, member), after_save=False
+    )
 
 
 def received(state: JobState, event: Received, now: Millis) -> Step:
@@ -94,7 +76,11 @@ def received(state: JobState, event: Received, now: Millis) -> Step:
         return endings.stopped(state, event, value, now)
     if isinstance(value, Delivery):
         return _delivery(state, event.sender, value, now)
-    if not state.rounds or getattr(value, "round", None) != state.current.number or getattr(value, "agreement", None) != state.agreement_id:
+    if (
+        not state.rounds
+        or getattr(value, "round", None) != state.current.number
+        or getattr(value, "agreement", None) != state.agreement_id
+    ):
         return state, ()
     slot = slot_of(state.current, event.sender)
     if slot is None or slot.gone or getattr(value, "member", event.sender) != event.sender:
@@ -145,7 +131,8 @@ def _committed(state: JobState, slot: Slot, commit: Commit, event: Received, now
 
 
 def _close_if_ready(state: JobState, now: Millis) -> Step:
-    """Closes once every place is committed; or, when places cannot be filled any more, with those that stand if they are enough."""
+    """Closes once every place is committed; or, when places cannot be filled any more, with those that stand if they
+    are enough."""
     current, proof = state.current, state.terms.proof
     live = current.live
     if any(slot.commit is None for slot in live):
@@ -166,7 +153,11 @@ def _close_if_ready(state: JobState, now: Millis) -> Step:
         audit_seed=state.audit_seed,
     )
     state = with_round(state, msgspec.structs.replace(current, close=close, closed_ms=now))
-    state = note(replace(state, stage="opening", stage_ms=now), now, f"round {current.number} closed with {len(live)} commitments")
+    state = note(
+        replace(state, stage="opening", stage_ms=now),
+        now,
+        f"round {current.number} closed with {len(live)} commitments",
+    )
     return state, tuple(Send(member, close) for member in close.members)
 
 
@@ -219,13 +210,6 @@ def _opened(state: JobState, slot: Slot, opening: Opening, now: Millis) -> Step:
     return _decide(state, now) if state.stage == "opening" else (state, ())
 
 
-def openings(current: Round) -> dict[NodeId, Opening]:
-    """The openings of a closed round in the order of its members."""
-    listed = current.close.members if current.close else ()
-    found = {slot.member: slot.opening for slot in current.slots if slot.opening is not None}
-    return {member: found[member] for member in listed if member in found}
-
-
 def _decide(state: JobState, now: Millis) -> Step:
     current, proof = state.current, state.terms.proof
     assert current.close is not None
@@ -239,7 +223,11 @@ def _decide(state: JobState, now: Millis) -> Step:
     ended = tally(current.number, current.close.members, opened, proof, current.width)
     state = with_round(state, msgspec.structs.replace(current, tally=ended))
     if result.outcome == "accepted":
-        state = note(replace(state, stage="delivering", stage_ms=now), now, f"{len(ended.agreed)} of {current.width} claims agree")
+        state = note(
+            replace(state, stage="delivering", stage_ms=now),
+            now,
+            f"{len(ended.agreed)} of {current.width} claims agree",
+        )
         return endings.deliver(state, now)
     return _without_quorum(state, now)
 
@@ -352,13 +340,9 @@ def resume(state: JobState, now: Millis) -> Step:
     state = with_round(state, msgspec.structs.replace(state.current, slots=slots))
     effects: list[Effect] = []
     if state.stage == "stopping":
-        effects.extend(Send(slot.member, _stop(state)) for slot in state.current.live)
+        effects.extend(Send(slot.member, cancel_order(state)) for slot in state.current.live)
     else:
         effects.extend(effect for slot in state.current.live for effect in _again(state, slot))
     if state.stage in ("opening", "delivering"):
         effects.extend(Fetch((a.result_digest, a.log_digest), (a.member,)) for a in state.arrivals if not a.stored)
     return state, tuple(effects)
-
-
-def _stop(state: JobState) -> CancelOrder:
-    return CancelOrder(network=state.terms.network, agreement=state.agreement_id)

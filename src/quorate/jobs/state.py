@@ -1,4 +1,5 @@
-"""The state of one job on the requester's node, and the events that move it. Frozen values; `lifecycle.step` is the only writer."""
+"""The state of one job on the requester's node, and the events that move it. Frozen values; `lifecycle.step` is the
+only writer."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ NOTES_MAX = 64
 
 
 class Slot(msgspec.Struct, frozen=True, kw_only=True):
-    """One place of a round and the member in it. `gone` says why the member lost it (unreached, silent, refused ...), empty while it holds."""
+    """One place of a round and the member in it. `gone` says why the member lost it (unreached, silent, refused ...),
+    empty while it holds."""
 
     member: NodeId
     assigned_ms: Millis
@@ -40,8 +42,8 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True):
-    """One round. `width` is how many places it has now: K, or for a re-run one until the choice is made, then two when audited. `drawn` is how
-    many the draw gave it at first: replacements come behind them."""
+    """One round. `width` is how many places it has now: K, or for a re-run one until the choice is made, then two when
+    audited. `drawn` is how many the draw gave it at first: replacements come behind them."""
 
     number: int
     width: int
@@ -81,7 +83,8 @@ class Note(msgspec.Struct, frozen=True):
 
 
 class JobState(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a restarted node needs to go on with a job. `secret` (32 bytes) is the node's own: salts and the re-run choice come from it."""
+    """Everything a restarted node needs to go on with a job. `secret` (32 bytes) is the node's own: salts and the
+    re-run choice come from it."""
 
     job: Signed
     job_id: JobId

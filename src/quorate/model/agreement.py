@@ -1,4 +1,5 @@
-"""Agreement: a job, a roster of standing offers, the terms; and the ledger's answer that the escrow is open (protocol messages 3 and 4)."""
+"""Agreement: a job, a roster of standing offers, the terms; and the ledger's answer that the escrow is open (protocol
+messages 3 and 4)."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ class RosterEntry(Part):
 
 
 class Roster(Value, tag="roster"):
-    """Who may be drawn, sorted by provider. Its digest is the roster root of agreements; one roster serves many jobs."""
+    """Who may be drawn, sorted by provider. Its digest is the roster root of agreements; one roster serves many
+    jobs."""
 
     network: Hash
     entries: Annotated[tuple[RosterEntry, ...], msgspec.Meta(max_length=ROSTER_MAX)]
@@ -35,9 +37,9 @@ class LedgerTrust(Part):
 
 
 class Agreement(Value, tag="agreement"):
-    """Terms of one job. `price_max_micro` bounds what one agreeing member is paid; the escrow covers K x price and the attempt fees of
-    all rounds; `bond_micro` is what a member or the requester's side loses by proven misbehaviour. `audit_commitment` binds the
-    requester's node to the re-run choice before any claim is made (R13)."""
+    """Terms of one job. `price_max_micro` bounds what one agreeing member is paid; the escrow covers K x price and the
+    attempt fees of all rounds; `bond_micro` is what a member or the requester's side loses by proven misbehaviour.
+    `audit_commitment` binds the requester's node to the re-run choice before any claim is made (R13)."""
 
     network: Hash
     job: Job32
@@ -58,7 +60,8 @@ class Agreement(Value, tag="agreement"):
 
 
 class EscrowOpened(Value, tag="escrow_opened"):
-    """Ledger event: the escrow of `agreement` holds `escrow_micro`; `beacon` seeds the draw and was unknown when the agreement was signed."""
+    """Ledger event: the escrow of `agreement` holds `escrow_micro`; `beacon` seeds the draw and was unknown when the
+    agreement was signed."""
 
     network: Hash
     agreement: Hash

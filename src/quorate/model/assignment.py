@@ -1,4 +1,5 @@
-"""Assignment: one member, one round, one input key wrapped for that member alone; and the small messages around it (protocol message 5)."""
+"""Assignment: one member, one round, one input key wrapped for that member alone; and the small messages around it
+(protocol message 5)."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from quorate.model.units import Count, Hash, KeyBytes, Node, Word
 
 
 class Assignment(Value, tag="assignment"):
-    """Signed by the requester's node. `cohort` is the salted root of the round's first members; `wrap` is empty for a public job."""
+    """Signed by the requester's node. `cohort` is the salted root of the round's first members; `wrap` is empty for a
+    public job."""
 
     network: Hash
     agreement: Hash
@@ -20,7 +22,8 @@ class Assignment(Value, tag="assignment"):
 
 
 class Brief(Value, tag="brief"):
-    """What a member needs to check its assignment: the job and agreement as signed, the proof of escrow, the roster, who holds the blobs."""
+    """What a member needs to check its assignment: the job and agreement as signed, the proof of escrow, the roster,
+    who holds the blobs."""
 
     job: Signed
     agreement: Signed
@@ -29,7 +32,8 @@ class Brief(Value, tag="brief"):
 
 
 class Ack(Value, tag="ack"):
-    """The member has the assignment. Its run time counts on its own monotonic clock. `refusal` is empty, or why it will not run."""
+    """The member has the assignment. Its run time counts on its own monotonic clock. `refusal` is empty, or why it will
+    not run."""
 
     network: Hash
     agreement: Hash
@@ -40,7 +44,8 @@ class Ack(Value, tag="ack"):
 
 
 class Started(Value, tag="started"):
-    """The member has fetched, opened and checked everything: the guest runs. Ends the transfer clock, starts the run clock."""
+    """The member has fetched, opened and checked everything: the guest runs. Ends the transfer clock, starts the run
+    clock."""
 
     network: Hash
     agreement: Hash
@@ -56,7 +61,8 @@ class CancelOrder(Value, tag="cancel_order"):
 
 
 class CancelAck(Value, tag="cancel_ack"):
-    """No process of this agreement runs on the member any more. `committed` says whether a commitment had been sent before."""
+    """No process of this agreement runs on the member any more. `committed` says whether a commitment had been sent
+    before."""
 
     network: Hash
     agreement: Hash

@@ -1,4 +1,5 @@
-"""Claim: a commitment to an outcome, then its opening; the closing of the round between them; the delivery after it (messages 6 to 10, R1, R4)."""
+"""Claim: a commitment to an outcome, then its opening; the closing of the round between them; the delivery after it
+(messages 6 to 10, R1, R4)."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ INLINE_BYTES_MAX = 64 << 10
 
 
 class Vote(Part):
-    """What must be equal for two claims to agree. `tag` is keyed for a private job (R1); `fuel_bucket` rounds the fuel up (R15)."""
+    """What must be equal for two claims to agree. `tag` is keyed for a private job (R1); `fuel_bucket` rounds the fuel
+    up (R15)."""
 
     status: Word
     tag: Bytes32
@@ -23,7 +25,8 @@ class Vote(Part):
 
 
 class ClaimBody(Value, tag="claim_body"):
-    """The vote, the sealed result and log by digest (each member's own ciphertext), usage in buckets, and the jail layers that held."""
+    """The vote, the sealed result and log by digest (each member's own ciphertext), usage in buckets, and the jail
+    layers that held."""
 
     vote: Vote
     result_digest: Hash
@@ -36,7 +39,8 @@ class ClaimBody(Value, tag="claim_body"):
 
 
 class Commit(Value, tag="commit"):
-    """Signed by the member: the only signature of a claim. `commit` = BLAKE3(network, assignment, member, ClaimBody, nonce)."""
+    """Signed by the member: the only signature of a claim. `commit` = BLAKE3(network, assignment, member, ClaimBody,
+    nonce)."""
 
     network: Hash
     agreement: Hash
@@ -47,8 +51,9 @@ class Commit(Value, tag="commit"):
 
 
 class RoundClose(Value, tag="round_close"):
-    """Signed by the requester's node once at least T commitments stand: members and their commitments, in the order of the draw. `salt`
-    opens the cohort root; `audit_seed` opens the re-run choice (empty while another commitment is awaited)."""
+    """Signed by the requester's node once at least T commitments stand: members and their commitments, in the order of
+    the draw. `salt` opens the cohort root; `audit_seed` opens the re-run choice (empty while another commitment is
+    awaited)."""
 
     network: Hash
     agreement: Hash
@@ -69,7 +74,8 @@ class RoundAbort(Value, tag="round_abort"):
 
 
 class Opening(Value, tag="opening"):
-    """Opens a commitment; it authenticates itself. Sent only by a member whose own commitment is listed in the RoundClose."""
+    """Opens a commitment; it authenticates itself. Sent only by a member whose own commitment is listed in the
+    RoundClose."""
 
     network: Hash
     agreement: Hash
@@ -81,7 +87,8 @@ class Opening(Value, tag="opening"):
 
 
 class Delivery(Value, tag="delivery"):
-    """The result and log ciphertexts of an agreeing member (plain bytes for a public job), inline when small, else by digest only."""
+    """The result and log ciphertexts of an agreeing member (plain bytes for a public job), inline when small, else by
+    digest only."""
 
     network: Hash
     agreement: Hash
@@ -94,7 +101,8 @@ class Delivery(Value, tag="delivery"):
 
 
 class DeliveryAck(Value, tag="delivery_ack"):
-    """Signed by the requester's node: the bytes with this digest arrived. Releases the payment of the agreeing members."""
+    """Signed by the requester's node: the bytes with this digest arrived. Releases the payment of the agreeing
+    members."""
 
     network: Hash
     agreement: Hash

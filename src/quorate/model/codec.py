@@ -1,8 +1,9 @@
 """The only encoding of values: deterministic CBOR (RFC 8949 section 4.2.1), one byte form per value.
 
-A value is a CBOR map with text keys: its fields, `type` (its noun) and `v` (the version of the encoding). Floats, tags, simple
-values other than true, false and null, indefinite lengths, duplicate keys and trailing bytes have no place in it. `cbor2` sorts keys
-length first (RFC 7049); for text keys that order and the bytewise order of RFC 8949 are the same.
+A value is a CBOR map with text keys: its fields, `type` (its noun) and `v` (the version of the encoding). Floats, tags,
+simple values other than true, false and null, indefinite lengths, duplicate keys and trailing bytes have no place in
+it. `cbor2` sorts keys length first (RFC 7049); for text keys that order and the bytewise order of RFC 8949 are the
+same.
 
 Decoding is strict: the size is checked first, then the bytes are decoded, encoded again and compared.
 """
@@ -23,7 +24,8 @@ VALUE_BYTES_MAX = 4 * MIB
 
 
 class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
-    """Base of every value that is stored, sent or signed. `size_max` bounds its encoding in bytes. Fields have no defaults."""
+    """Base of every value that is stored, sent or signed. `size_max` bounds its encoding in bytes. Fields have no
+    defaults."""
 
     size_max: ClassVar[int] = VALUE_BYTES_MAX
 
@@ -59,7 +61,8 @@ def encode(value: Value) -> bytes:
 
 
 def decode(data: bytes, kind: type[V]) -> V:
-    """The value of type `kind` in `data`. Raises MalformedBytes, naming the fault, for anything but its one byte form."""
+    """The value of type `kind` in `data`. Raises MalformedBytes, naming the fault, for anything but its one byte
+    form."""
     if len(data) > kind.size_max:
         raise MalformedBytes(f"{len(data)} bytes", field="size", limit=f"{kind.size_max} bytes", evidence=data[:256])
     plain = _strict(data)
@@ -88,7 +91,8 @@ def _strict(data: bytes) -> Any:
 
 
 def _refuse_foreign(plain: Any) -> None:
-    """Only maps with text keys, arrays, bytes, text, booleans, null and integers of 64 bits are part of the encoding."""
+    """Only maps with text keys, arrays, bytes, text, booleans, null and integers of 64 bits are part of the
+    encoding."""
     pending = [plain]
     while pending:
         item = pending.pop()

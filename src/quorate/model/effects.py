@@ -1,4 +1,5 @@
-"""What a machine may ask of the world. Wishes are values; `node/effects.py` carries them out after the state is saved."""
+"""What a machine may ask of the world. Wishes are values; `node/effects.py` carries them out after the state is
+saved."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from quorate.model.units import Digest, NodeId
 
 
 class Send(msgspec.Struct, frozen=True):
-    """Sign `value` as a leaf of the next envelope to `to`. When `after_save` the new state is durable before it leaves."""
+    """Sign `value` as a leaf of the next envelope to `to`. When `after_save` the new state is durable before it
+    leaves."""
 
     to: NodeId
     value: Value
@@ -19,7 +21,8 @@ class Send(msgspec.Struct, frozen=True):
 
 
 class Post(msgspec.Struct, frozen=True):
-    """Send `transaction` to the ledger until it answers. `own` are statements of this node to be signed and added to its evidence."""
+    """Send `transaction` to the ledger until it answers. `own` are statements of this node to be signed and added to
+    its evidence."""
 
     transaction: Value
     own: tuple[Value, ...] = ()

@@ -1,7 +1,8 @@
-"""Signed bytes as they are kept and forwarded: the body a signer committed to, and its place in one signed batch (protocol R8).
+"""Signed bytes as they are kept and forwarded: the body a signer committed to, and its place in one signed batch
+(protocol R8).
 
-Bodies stay the bytes that were received; nothing is encoded again before it is verified. One stamp (a signed Merkle root) serves many bodies, so a
-`Signed` names its stamp by digest and whatever carries it carries the stamps beside it.
+Bodies stay the bytes that were received; nothing is encoded again before it is verified. One stamp (a signed Merkle
+root) serves many bodies, so a `Signed` names its stamp by digest and whatever carries it carries the stamps beside it.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class Leaf(Part):
 
 
 class Envelope(Value, tag="envelope"):
-    """What one node sends to another in one go: leaves under one stamp, and the stamps of the evidence quoted inside the leaves."""
+    """What one node sends to another in one go: leaves under one stamp, and the stamps of the evidence quoted inside
+    the leaves."""
 
     size_max = 16 * MIB
     stamp: Stamp
@@ -52,7 +54,8 @@ class Envelope(Value, tag="envelope"):
 
 
 class Hello(Value, tag="hello"):
-    """Introduces a signer: its key bundle (its NodeId is the digest of it) and the wall clock it reads, for the skew check."""
+    """Introduces a signer: its key bundle (its NodeId is the digest of it) and the wall clock it reads, for the skew
+    check."""
 
     bundle: KeyBundle
     role: Word

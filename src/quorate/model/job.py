@@ -1,4 +1,5 @@
-"""Job: what the requester asks for, sealed and bound together before anyone hears of it (protocol message 2, R2, R3, R10)."""
+"""Job: what the requester asks for, sealed and bound together before anyone hears of it (protocol message 2, R2, R3,
+R10)."""
 
 from __future__ import annotations
 
@@ -28,15 +29,17 @@ class ResourceLimits(Part):
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             if getattr(self, name) < 1:
-                raise InvalidField(str(getattr(self, name)), field=name, limit="at least 1", fix=f"give a positive {name}")
+                raise InvalidField(
+                    str(getattr(self, name)), field=name, limit="at least 1", fix=f"give a positive {name}"
+                )
 
 
 DEFAULT_LIMITS = ResourceLimits(memory_bytes=64 * MIB, fuel=10**9, run_ms=30_000, output_bytes=MIB)  # type: ignore[arg-type]
 
 
 class JobCore(Value, tag="job_core"):
-    """Everything that seals and proofs bind to. `requester` owns and pays; `node` runs the life cycle in its name: it signs the
-    agreement, the assignments and the closing of rounds. The keys are empty when the job is public."""
+    """Everything that seals and proofs bind to. `requester` owns and pays; `node` runs the life cycle in its name: it
+    signs the agreement, the assignments and the closing of rounds. The keys are empty when the job is public."""
 
     network: Hash
     requester: Node
@@ -69,8 +72,9 @@ class JobCore(Value, tag="job_core"):
 
 
 class Job(Value, tag="job"):
-    """The core, and what hangs on its digest: the input blob, both commitments to the input, the key commitments, the ownership proof.
-    All but `input_digest` and `input_bytes` are empty when the job is public. The job id is the digest of this value."""
+    """The core, and what hangs on its digest: the input blob, both commitments to the input, the key commitments, the
+    ownership proof. All but `input_digest` and `input_bytes` are empty when the job is public. The job id is the digest
+    of this value."""
 
     core: JobCore
     input_digest: Hash

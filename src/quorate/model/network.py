@@ -22,7 +22,8 @@ class Account(Part):
 
 
 class Caps(Part):
-    """Network-wide caps, signed by being part of the network id. A job above one of them is refused before anyone hears of it."""
+    """Network-wide caps, signed by being part of the network id. A job above one of them is refused before anyone hears
+    of it."""
 
     limits: ResourceLimits
     input_bytes: Count
@@ -39,8 +40,9 @@ class Windows(Part):
 
 
 class Genesis(Value, tag="genesis"):
-    """`ledger` are the keys whose checkpoints count; `suites` the signature suites the network accepts; `threshold` the default fraction of a
-    cohort that must agree, (7, 10), rounded up; `reputation_gate` the least score (of 10,000) that may be drawn; `seed` makes it unique."""
+    """`ledger` are the keys whose checkpoints count; `suites` the signature suites the network accepts; `threshold` the
+    default fraction of a cohort that must agree, (7, 10), rounded up; `reputation_gate` the least score (of 10,000)
+    that may be drawn; `seed` makes it unique."""
 
     name: Word
     ledger: Annotated[tuple[KeyBundle, ...], msgspec.Meta(min_length=1, max_length=64)]
@@ -56,7 +58,8 @@ class Genesis(Value, tag="genesis"):
 
 
 class Checkpoint(Value, tag="checkpoint"):
-    """Signed by the ledger: after `height` blocks the event log has `size` events under `root`, and the state has digest `state`."""
+    """Signed by the ledger: after `height` blocks the event log has `size` events under `root`, and the state has
+    digest `state`."""
 
     network: Hash
     height: Count

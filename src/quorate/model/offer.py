@@ -1,4 +1,5 @@
-"""Offer: what a provider can do, measured by its self-test at start, and for how much. A standing, signed promise (protocol message 1)."""
+"""Offer: what a provider can do, measured by its self-test at start, and for how much. A standing, signed promise
+(protocol message 1)."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ Words = Annotated[tuple[Word, ...], msgspec.Meta(max_length=32)]
 
 
 class Prices(Part):
-    """In micro-credits: per run, per 10^6 fuel begun, and for a valid opening in a round without a quorum (protocol R6)."""
+    """In micro-credits: per run, per 10^6 fuel begun, and for a valid opening in a round without a quorum (protocol
+    R6)."""
 
     base_micro: Micro
     per_mega_fuel_micro: Micro
@@ -23,8 +25,9 @@ class Prices(Part):
 
 
 class Offer(Value, tag="offer"):
-    """`operator` is who runs the node: one cohort takes one node per operator. `capabilities` are profiles and tiers that passed the
-    self-test, such as `wasm:command` and `tier:full`; `isolation` the jail layers that held; `simulated` is empty on real machines."""
+    """`operator` is who runs the node: one cohort takes one node per operator. `capabilities` are profiles and tiers
+    that passed the self-test, such as `wasm:command` and `tier:full`; `isolation` the jail layers that held;
+    `simulated` is empty on real machines."""
 
     network: Hash
     provider: Node

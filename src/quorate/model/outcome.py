@@ -32,8 +32,8 @@ class RoundRecord(Part):
 
 
 class Receipt(Value, tag="receipt"):
-    """The chain job, offers, agreement, escrow, rounds, verdict, settlement; the stamps and key bundles that verify it; every trust
-    assumption in words; every simulated part by name (first, so that no reader can miss it)."""
+    """The chain job, offers, agreement, escrow, rounds, verdict, settlement; the stamps and key bundles that verify it;
+    every trust assumption in words; every simulated part by name (first, so that no reader can miss it)."""
 
     size_max = 16 * MIB
     simulated: Annotated[tuple[Word, ...], Many]

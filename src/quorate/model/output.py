@@ -1,4 +1,5 @@
-"""What a guest leaves behind, as the bytes that are tagged, sealed and voted on. Two honest executors make the same bytes."""
+"""What a guest leaves behind, as the bytes that are tagged, sealed and voted on. Two honest executors make the same
+bytes."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ Level = Literal["public", "private"]
 
 
 class Proof(Part):
-    """The proof dial. `replicas` is K; `threshold` T of K (0 stands for the rule of the method); `one_in` N of a re-run."""
+    """The proof dial. `replicas` is K; `threshold` T of K (0 stands for the rule of the method); `one_in` N of a
+    re-run."""
 
     method: ProofMethod
     replicas: Annotated[int, msgspec.Meta(ge=1, le=COHORT_MAX)]
@@ -25,7 +26,10 @@ class Proof(Part):
     def __post_init__(self) -> None:
         if self.method != "quorum" and self.replicas != 1:
             raise InvalidField(
-                f"{self.replicas} with proof {self.method}", field="replicas", limit="1", fix="choose proof quorum for replicas"
+                f"{self.replicas} with proof {self.method}",
+                field="replicas",
+                limit="1",
+                fix="choose proof quorum for replicas",
             )
         if self.threshold > self.replicas:
             raise InvalidField(str(self.threshold), field="threshold", limit=f"at most replicas = {self.replicas}")
@@ -34,8 +38,8 @@ class Proof(Part):
 
 
 class Timeouts(Part):
-    """One clock per phase, each in milliseconds: match (until the escrow is open), transfer (until a member has all it needs and
-    starts), run (the guest), verify (from the first commitment that counts to the verdict)."""
+    """One clock per phase, each in milliseconds: match (until the escrow is open), transfer (until a member has all it
+    needs and starts), run (the guest), verify (from the first commitment that counts to the verdict)."""
 
     match_ms: Ms
     transfer_ms: Ms
@@ -49,7 +53,8 @@ class Timeouts(Part):
 
 
 class Policy(Part):
-    """What the requester refuses: classical-only peers, too few jail layers, simulated parts not allowed by name, a sequencer of its own."""
+    """What the requester refuses: classical-only peers, too few jail layers, simulated parts not allowed by name, a
+    sequencer of its own."""
 
     require_post_quantum: bool
     jail_layers_min: Annotated[tuple[Word, ...], msgspec.Meta(max_length=8)]

@@ -1,4 +1,5 @@
-"""Settlement: ordered transfers out of one escrow, and what they say of reputation. A ledger event, terminal for its agreement."""
+"""Settlement: ordered transfers out of one escrow, and what they say of reputation. A ledger event, terminal for its
+agreement."""
 
 from __future__ import annotations
 
@@ -22,14 +23,16 @@ class Payment(Part):
 
 
 class ReputationEvent(Part):
-    """`kind`: agreed, attempted, dissented, withheld, equivocated. Only agreed, withheld and equivocated move the score."""
+    """`kind`: agreed, attempted, dissented, withheld, equivocated. Only agreed, withheld and equivocated move the
+    score."""
 
     account: Node
     kind: Literal["agreed", "attempted", "dissented", "withheld", "equivocated"]
 
 
 class Settlement(Value, tag="settlement"):
-    """`verdict` is the digest of the verdict that the ledger computed itself; `cause` is settle, cancel, expire or force."""
+    """`verdict` is the digest of the verdict that the ledger computed itself; `cause` is settle, cancel, expire or
+    force."""
 
     network: Hash
     agreement: Hash

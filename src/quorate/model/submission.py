@@ -1,4 +1,5 @@
-"""What a client and the requester's node say to each other through the node's door. The door is a Unix socket of one user; what matters is signed."""
+"""What a client and the requester's node say to each other through the node's door. The door is a Unix socket of one
+user; what matters is signed."""
 
 from __future__ import annotations
 
@@ -19,14 +20,16 @@ ClientKey = Annotated[str, msgspec.Meta(max_length=128)]
 
 
 class Order(Part):
-    """One job as its requester signed it, under the client's own idempotency key (R14; empty: the job id is the key)."""
+    """One job as its requester signed it, under the client's own idempotency key (R14; empty: the job id is the
+    key)."""
 
     job: Signed
     key: ClientKey
 
 
 class Submission(Value, tag="submission"):
-    """Jobs to submit, in one durable step: all or none. `blobs` are programs and inputs that the node lacks, small enough to come along."""
+    """Jobs to submit, in one durable step: all or none. `blobs` are programs and inputs that the node lacks, small
+    enough to come along."""
 
     size_max = 32 * MIB
     orders: Annotated[tuple[Order, ...], Many]
@@ -49,7 +52,8 @@ class JobIds(Value, tag="job_ids"):
 
 
 class Draw(Value, tag="draw"):
-    """What the client needs to wrap the input key for the members that may be asked: everything signed or proven, nothing to be believed."""
+    """What the client needs to wrap the input key for the members that may be asked: everything signed or proven,
+    nothing to be believed."""
 
     size_max = 16 * MIB
     job: Job32
@@ -79,14 +83,16 @@ class JobWraps(Part):
 
 
 class Wraps(Value, tag="wraps"):
-    """The wrapped input keys of several jobs; durable when the door has answered, after which the client may go away."""
+    """The wrapped input keys of several jobs; durable when the door has answered, after which the client may go
+    away."""
 
     size_max = 32 * MIB
     jobs: Annotated[tuple[JobWraps, ...], Many]
 
 
 class QuoteRequest(Value, tag="quote_request"):
-    """A core as it would be submitted (keys and nonce may be zero), and the share of colluders to reckon with, in thousandths."""
+    """A core as it would be submitted (keys and nonce may be zero), and the share of colluders to reckon with, in
+    thousandths."""
 
     core: JobCore
     colluders_per_mille: Annotated[int, msgspec.Meta(ge=0, le=1000)]

@@ -1,4 +1,5 @@
-"""Transactions: what parties ask of the ledger. Each travels as a signed leaf, so its signer is known; the digest of the body is its id."""
+"""Transactions: what parties ask of the ledger. Each travels as a signed leaf, so its signer is known; the digest of
+the body is its id."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import msgspec
 
 from quorate.model.agreement import Roster
 from quorate.model.claim import Opening
-from quorate.model.codec import Value
+from quorate.model.codec import Part, Value
 from quorate.model.evidence import Signed
 from quorate.model.identity import KeyBundle
 from quorate.model.units import COHORT_MAX, ROUNDS_MAX, Bytes32, Count, Hash, Micro, Node, Word
@@ -51,7 +52,8 @@ class PostOffer(Value, tag="post_offer"):
 
 
 class OpenEscrow(Value, tag="open_escrow"):
-    """Signed by the requester's node: the job as signed by the requester, the agreement, and the roster unless the ledger holds it."""
+    """Signed by the requester's node: the job as signed by the requester, the agreement, and the roster unless the
+    ledger holds it."""
 
     network: Hash
     job: Signed
@@ -60,7 +62,8 @@ class OpenEscrow(Value, tag="open_escrow"):
 
 
 class Settle(Value, tag="settle"):
-    """Anyone's claim to a verdict: assignments, commits, RoundCloses and the DeliveryAck as signed, and the openings (message 11)."""
+    """Anyone's claim to a verdict: assignments, commits, RoundCloses and the DeliveryAck as signed, and the openings
+    (message 11)."""
 
     network: Hash
     agreement: Hash
@@ -84,7 +87,8 @@ class Expire(Value, tag="expire"):
 
 
 class ForceRound(Value, tag="force_round"):
-    """A stalled or cheated member opens the commit and reveal windows of its round in ledger time, with its assignment and commitment."""
+    """A stalled or cheated member opens the commit and reveal windows of its round in ledger time, with its assignment
+    and commitment."""
 
     network: Hash
     agreement: Hash
@@ -102,7 +106,8 @@ class ForceCommit(Value, tag="force_commit"):
 
 
 class ForceReveal(Value, tag="force_reveal"):
-    """A member's opening inside the reveal window; `result` is its posted ciphertext, which stands for a DeliveryAck."""
+    """A member's opening inside the reveal window; `result` is its posted ciphertext, which stands for a
+    DeliveryAck."""
 
     network: Hash
     agreement: Hash
@@ -119,7 +124,8 @@ class CloseForced(Value, tag="close_forced"):
 
 
 class Equivocation(Value, tag="equivocation"):
-    """Two different canonical leaves of one signer for one (network, agreement, round, phase): slashes its bond (R8)."""
+    """Two different canonical leaves of one signer for one (network, agreement, round, phase): slashes its bond
+    (R8)."""
 
     network: Hash
     first: Signed
@@ -127,10 +133,33 @@ class Equivocation(Value, tag="equivocation"):
 
 
 class Answer(Value, tag="answer"):
-    """The ledger's answer to the transaction with digest `transaction`: a status by name; the event proves itself in `Proven`."""
+    """The ledger's answer to the transaction with digest `transaction`: a status by name; the event proves itself in
+    `Proven`."""
 
     network: Hash
     transaction: Hash
     status: Word
     detail: Word
     account: Node
+
+
+class AskStanding(Value, tag="ask_standing"):
+    """A node asks which offers stand, and how their providers are reputed."""
+
+    network: Hash
+
+
+class StandingEntry(Part):
+    """A provider's standing offer and its published reputation (0 to 10,000)."""
+
+    provider: Node
+    offer: Hash
+    reputation: Count
+
+
+class Standing(Value, tag="standing"):
+    """The ledger's answer, as of `height`: sorted by provider."""
+
+    network: Hash
+    height: Count
+    entries: Annotated[tuple[StandingEntry, ...], msgspec.Meta(max_length=4096)]

@@ -1,8 +1,8 @@
 """How a run ends: one vocabulary for every machine, split into outcomes that vote and failures that never do.
 
-Protocol rule R5. An outcome is *votable* when the program, its input and the pinned engine version decide it alone, so that every
-honest executor reports the same one; it is billed. A *failure* depends on the executor's machine (its speed, its native stack, its
-health) and never agrees with anything, not even with the same failure elsewhere.
+Protocol rule R5. An outcome is *votable* when the program, its input and the pinned engine version decide it alone,
+so that every honest executor reports the same one; it is billed. A *failure* depends on the executor's machine (its
+speed, its native stack, its health) and never agrees with anything, not even with the same failure elsewhere.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Ids and amounts as types, with the unit last in every name that uses them.
 
-Shapes: a `Digest` is 32 bytes of BLAKE3-256; a `NodeId` is the digest of a public key bundle; amounts are unsigned integers. The
-annotated forms are for fields of values: the decoder holds peers to them.
+Shapes: a `Digest` is 32 bytes of BLAKE3-256; a `NodeId` is the digest of a public key bundle; amounts are unsigned
+integers. The annotated forms are for fields of values: the decoder holds peers to them.
 """
 
 from __future__ import annotations

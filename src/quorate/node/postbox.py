@@ -1,8 +1,9 @@
 """Signed mail: many statements under one stamp out, verified statements in (protocol R8).
 
-Outgoing: everything that one turn of the node's loop has to say is signed with one signature; a statement for three members is one leaf.
-Incoming: bytes are size-limited and strictly decoded, the stamp is verified once, each leaf by its path. A signer is known by a bundle whose
-digest is its NodeId, so a bundle needs no voucher; what the signer may do is decided by whoever reads the statement.
+Outgoing: everything that one turn of the node's loop has to say is signed with one signature; a statement for three
+members is one leaf. Incoming: bytes are size-limited and strictly decoded, the stamp is verified once, each leaf by its
+path. A signer is known by a bundle whose digest is its NodeId, so a bundle needs no voucher; what the signer may do is
+decided by whoever reads the statement.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ class StampBook:
 
 
 class Directory(Mapping[NodeId, KeyBundle]):
-    """Key bundles by the NodeId that is their digest. Bounded: strangers push out the oldest strangers, never the pinned."""
+    """Key bundles by the NodeId that is their digest. Bounded: strangers push out the oldest strangers, never the
+    pinned."""
 
     def __init__(self, pinned: Iterable[KeyBundle]) -> None:
         self._pinned = {node_id(bundle): bundle for bundle in pinned}

@@ -1,8 +1,9 @@
 """The loop that every node runs: drain the inbox, step machines, save, then carry out what was wished for.
 
-One turn takes everything that has arrived. Its new states are saved in one durable step, its statements are signed with one signature and leave in
-one envelope for each peer; so the busier a node is, the less each job costs. Turns overlap by one: while a turn is being saved the next is
-stepped. A statement that must not be lost leaves after its state is durable; one that can be said again from the state may leave at once.
+One turn takes everything that has arrived. Its new states are saved in one durable step, its statements are signed with
+one signature and leave in one envelope for each peer; so the busier a node is, the less each job costs. Turns overlap
+by one: while a turn is being saved the next is stepped. A statement that must not be lost leaves after its state is
+durable; one that can be said again from the state may leave at once.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class World(NamedTuple):
 
 
 class Turn:
-    """What one turn gathers: rows to save, letters to send now and after the save, and work to begin after the save."""
+    """What one turn gathers: blobs and rows to save, letters to send now and after the save, and work to begin after
+    it."""
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, bytes], bytes | None] = {}
@@ -52,6 +54,7 @@ class Turn:
         self.later: list[tuple[NodeId, Value]] = []
         self.signed: list[Callable[[list[Signed]], None]] = []
         self.after: list[Callable[[], Awaitable[None] | None]] = []
+        self.before: list[Awaitable[object]] = []
 
     def save(self, kind: str, key: bytes, value: bytes | None) -> None:
         self.rows[(kind, key)] = value
@@ -100,7 +103,8 @@ class Timers:
 
 
 class Shell:
-    """Base of every node. A subclass handles letters, ticks and its own events; all of them run on one event loop, one turn at a time."""
+    """Base of every node. A subclass handles letters, ticks and its own events; all of them run on one event loop, one
+    turn at a time."""
 
     role = "node"
 
@@ -125,7 +129,7 @@ class Shell:
         self._closing = False
         self._failed: BaseException | None = None
 
-    # What a subclass does -------------------------------------------------------------------------------------------------------------------
+    # What a subclass does
 
     def letter(self, letter: Letter, turn: Turn) -> None:
         """A verified letter."""
@@ -140,7 +144,7 @@ class Shell:
     def restore(self, turn: Turn) -> None:
         """Loads what was saved and has every machine go on."""
 
-    # Running --------------------------------------------------------------------------------------------------------------------------------
+    # Running
 
     async def start(self) -> None:
         self.put(self.restore)
@@ -191,7 +195,7 @@ class Shell:
             for work in batch:
                 work(turn)
             self._post_now(turn)
-            if turn.rows or turn.later or turn.after:
+            if turn.rows or turn.later or turn.after or turn.before:
                 self.spawn(self._finish(turn))
             else:
                 self._idle_saves.release()
@@ -203,6 +207,8 @@ class Shell:
 
     async def _finish(self, turn: Turn) -> None:
         try:
+            for blob in turn.before:
+                await blob
             if turn.rows:
                 await self.world.store.save([Row(kind, key, value) for (kind, key), value in turn.rows.items()])
         finally:
@@ -261,7 +267,7 @@ class Shell:
     def now(self) -> Millis:
         return self.steady.now()
 
-    # Mail -----------------------------------------------------------------------------------------------------------------------------------
+    # Mail
 
     async def _arrived(self, hint: NodeId, message: bytes) -> None:
         if len(self._inbox) < INBOX_MAX:
@@ -293,7 +299,7 @@ class Shell:
                 self._kept_stamps.add(statement.stamp)
                 turn.save("stamp", statement.stamp, encode(self.stamps.get(statement.stamp)))
 
-    # Blobs ----------------------------------------------------------------------------------------------------------------------------------
+    # Blobs
 
     async def _blob_range(self, digest: Digest, offset: int, size: int) -> bytes | None:
         return self.world.blobs.read_range(digest, offset, size)

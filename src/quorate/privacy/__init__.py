@@ -1,1 +1,2 @@
-"""TIERS: how an input is opened for a run and how its result is sealed. What is not built here is refused, never imitated."""
+"""TIERS: how an input is opened for a run and how its result is sealed. What is not built here is refused, never
+imitated."""

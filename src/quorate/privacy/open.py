@@ -18,5 +18,3 @@ class OpenTier:
         output, log = plain_outcome(execution)
         tags = public_result_tag(output), public_log_tag(log)
         return Sealed(claim(execution, tags, (output, log)), output, log)
-
-

@@ -1,7 +1,9 @@
-"""Sealed jobs: network, ledger and the requester's node see ciphertext and commitments; the selected executors see the plaintext.
+"""Sealed jobs: network, ledger and the requester's node see ciphertext and commitments; the selected executors see the
+plaintext.
 
-That last half is part of the name of this tier wherever it is shown. Protocol R1 to R3; the order of checks is message 6: unwrap, key
-commitment, both input commitments, then compile and run. Whatever does not open is `input_unopenable`, and nobody is blamed for it.
+That last half is part of the name of this tier wherever it is shown. Protocol R1 to R3; the order of checks is message
+6: unwrap, key commitment, both input commitments, then compile and run. Whatever does not open is `input_unopenable`,
+and nobody is blamed for it.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ EXECUTORS_SEE = (
 
 
 def input_info(job: Job, agreement: Digest, recipient: NodeId, seal_public: bytes) -> bytes:
-    """What the wrap of the input key is bound to (R2): the client makes it for a member, the member opens with the same."""
+    """What the wrap of the input key is bound to (R2): the client makes it for a member, the member opens with the
+    same."""
     return wrap_info(
         WrapInfo(
             network=job.core.network,

@@ -1,7 +1,8 @@
-"""A privacy tier in two calls around the engine: open the input (with every check of protocol message 6), seal the outcome.
+"""A privacy tier in two calls around the engine: open the input (with every check of protocol message 6), seal the
+outcome.
 
-`tier_for` is the only place that looks at the name. A job whose privacy set asks for a tier that is not built here is refused at admission;
-nothing falls back to a weaker one.
+`tier_for` is the only place that looks at the name. A job whose privacy set asks for a tier that is not built here is
+refused at admission; nothing falls back to a weaker one.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ class Tier(Protocol):
 
 
 def bucket(amount: int, least: int) -> int:
-    """`amount` rounded up to a power of two, at least `least`: exact usage of a private run would speak of its data (R15)."""
+    """`amount` rounded up to a power of two, at least `least`: exact usage of a private run would speak of its data
+    (R15)."""
     return max(least, 1 << max(0, amount - 1).bit_length()) if amount else 0
 
 
@@ -62,6 +64,8 @@ def tier_for(job: Job) -> Tier:
 
     if job.core.privacy:
         raise PolicyRefused(
-            f"{', '.join(job.core.privacy)} is not available here", field="privacy", fix="leave it out; nothing weaker is taken silently"
+            f"{', '.join(job.core.privacy)} is not available here",
+            field="privacy",
+            fix="leave it out; nothing weaker is taken silently",
         )
     return SealedTier() if job.private else OpenTier()

@@ -1,7 +1,8 @@
-"""A claim in two steps: the commitment that is signed, and the opening that authenticates itself against it (protocol R4).
+"""A claim in two steps: the commitment that is signed, and the opening that authenticates itself against it (protocol
+R4).
 
-commit = BLAKE3 under the domain `commit` over (network, assignment digest, member, canonical ClaimBody, nonce of 32 bytes). The body is the
-claim as it is voted on and delivered; the nonce keeps a likely body from being found by trying.
+commit = BLAKE3 under the domain `commit` over (network, assignment digest, member, canonical ClaimBody, nonce of 32
+bytes). The body is the claim as it is voted on and delivered; the nonce keeps a likely body from being found by trying.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ def commit_digest(network: Digest, assignment_digest: Digest, member: NodeId, bo
 
 
 def check_opening(opening: Opening, commitment: bytes) -> None:
-    """Raises BadCommitment unless `opening` opens `commitment`, in the name of the member and the assignment it gives itself."""
+    """Raises BadCommitment unless `opening` opens `commitment`, in the name of the member and the assignment it gives
+    itself."""
     found = commit_digest(opening.network, opening.assignment, opening.member, opening.body, opening.nonce)
     if found != commitment:
         raise BadCommitment("does not open the commitment of its member", field="opening", evidence=encode(opening))

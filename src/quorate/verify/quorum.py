@@ -1,7 +1,7 @@
 """Quorum arithmetic and nothing else: thresholds, counting equal votes, and the odds (protocol message 9, R5, R7).
 
-The denominator is always K. A failure is not a vote. The most voted outcome without the threshold never wins. One module counts results,
-settlements and forced rounds.
+The denominator is always K. A failure is not a vote. The most voted outcome without the threshold never wins. One
+module counts results, settlements and forced rounds.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ Voter = TypeVar("Voter", bound=Hashable)
 
 
 class Count(NamedTuple, Generic[Voter, Choice]):
-    """`outcome` accepted: `choice` has the threshold. split: no choice can reach it any more. open: it still can. `agreed` are the
-    voters of `choice`, `dissented` those of other choices, `failed` those who answered without a vote."""
+    """`outcome` accepted: `choice` has the threshold. split: no choice can reach it any more. open: it still can.
+    `agreed` are the voters of `choice`, `dissented` those of other choices, `failed` those who answered without a
+    vote."""
 
     outcome: Literal["accepted", "split", "open"]
     choice: Choice | None
@@ -35,7 +36,8 @@ def threshold(proof: Proof, replicas: int | None = None) -> int:
 
 
 def count(votes: Mapping[Voter, Choice | None], size: int, needed: int) -> Count[Voter, Choice]:
-    """Counts `votes` (None is a failure) of a round of `size` members of which `needed` must agree; voters keep their order."""
+    """Counts `votes` (None is a failure) of a round of `size` members of which `needed` must agree; voters keep their
+    order."""
     groups: dict[Choice, list[Voter]] = {}
     failed: list[Voter] = []
     for voter, choice in votes.items():
@@ -54,15 +56,17 @@ def count(votes: Mapping[Voter, Choice | None], size: int, needed: int) -> Count
 
 
 class Odds(NamedTuple):
-    """In parts per 10^9, rounded up: of a wrong result accepted, and of a job without a result, over all rounds together."""
+    """In parts per 10^9, rounded up: of a wrong result accepted, and of a job without a result, over all rounds
+    together."""
 
     wrong_ppb: int
     stall_ppb: int
 
 
 def odds(pool: int, colluders: int, size: int, needed: int, rounds: int) -> Odds:
-    """Hypergeometric odds that a draw without replacement gives colluders the threshold (wrong) or nobody (stall), for up to `rounds`
-    disjoint cohorts: a stalled round is followed by a draw from those left over. Colluders vote together. Exact fractions."""
+    """Hypergeometric odds that a draw without replacement gives colluders the threshold (wrong) or nobody (stall), for
+    up to `rounds` disjoint cohorts: a stalled round is followed by a draw from those left over. Colluders vote
+    together. Exact fractions."""
     wrong, stall = _chain(pool, colluders, size, needed, rounds)
     return Odds(ceil(wrong * 10**9), ceil(stall * 10**9))
 

@@ -1,7 +1,9 @@
-"""From openings to a verdict, the same computation for the requester, each member, the ledger and whoever reads the receipt.
+"""From openings to a verdict, the same computation for the requester, each member, the ledger and whoever reads the
+receipt.
 
-A vote stands only if its status is votable (R5); the members of a round are those its RoundClose lists, and the denominator is the width of the
-round (K; for a re-run one place, or two when the first claim was chosen to be re-executed, R13).
+A vote stands only if its status is votable (R5); the members of a round are those its RoundClose lists, and the
+denominator is the width of the round (K; for a re-run one place, or two when the first claim was chosen to be
+re-executed, R13).
 """
 
 from __future__ import annotations
@@ -26,14 +28,16 @@ def needed(proof: Proof, width: int) -> int:
 
 
 def audited(proof: Proof, audit_seed: bytes, first_commitment: bytes) -> bool:
-    """Whether the claim with this commitment is to be re-executed by another provider: one in N, unpredictable to its maker (R13)."""
+    """Whether the claim with this commitment is to be re-executed by another provider: one in N, unpredictable to its
+    maker (R13)."""
     if proof.method != "rerun":
         return False
     return int.from_bytes(digest("audit", audit_seed, first_commitment), "big") % proof.one_in == 0
 
 
 def width_of(proof: Proof, number: int, audit_seed: bytes, first_commitment: bytes) -> int:
-    """The width of round `number`: K; for a re-run one, or two when the first claim is audited and in every round after a split."""
+    """The width of round `number`: K; for a re-run one, or two when the first claim is audited and in every round after
+    a split."""
     if proof.method != "rerun":
         return proof.replicas
     return 2 if number > 1 or audited(proof, audit_seed, first_commitment) else 1
@@ -49,7 +53,9 @@ def count_openings(openings: Mapping[NodeId, Opening], proof: Proof, width: int)
     return count({member: vote_of(opening) for member, opening in openings.items()}, width, needed(proof, width))
 
 
-def tally(number: int, members: Sequence[NodeId], openings: Mapping[NodeId, Opening], proof: Proof, width: int) -> Tally:
+def tally(
+    number: int, members: Sequence[NodeId], openings: Mapping[NodeId, Opening], proof: Proof, width: int
+) -> Tally:
     """How a round ended: `members` are those of its RoundClose, in its order."""
     opened = {member: openings[member] for member in members if member in openings}
     result = count_openings(opened, proof, width)

@@ -178,6 +178,7 @@ async def test_a_killed_process_loses_no_blob_it_told_of(tmp_path: Path) -> None
         await blobs.close()
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs the names of open files in /proc")
 async def test_bytes_are_synced_before_the_name_and_the_folder_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,12 @@ class Lane:
         """The peer sent something, so it is reading too."""
         self._unheard_bytes = 0
 
+    def close(self) -> None:
+        """What still waits is lost."""
+        with self._lock:
+            self._queue.clear()
+            self._queued_bytes = 0
+
     def _drain(self) -> None:
         while True:
             with self._lock:

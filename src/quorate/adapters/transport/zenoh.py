@@ -11,6 +11,7 @@ threads.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import re
@@ -53,6 +54,7 @@ _SERVED_AT_ONCE_MAX = 16
 _READ_AHEAD_MESSAGES = 64
 _SENDER_THREADS, _BULK_THREADS = 4, 2
 _FULL_PAUSE_S = 0.005
+_CLOSE_PATIENCE_S = 2.0
 
 _SOURCE_PLACE = re.compile(r" at \S+\.rs:\d+\.?")
 """Where in its own source an error of Zenoh arose, which tells a user nothing."""
@@ -364,17 +366,29 @@ class _Link:
         self._bridge.close()
         for task in self._serving:
             task.cancel()
-        await _in_thread(self._close_session)
+        for lane in self._lanes.values():
+            lane.close()
+        closed = asyncio.Event()
+        ending = Bridge(self._loop)
+        threading.Thread(target=self._close_session, args=(ending, closed), name="zenoh-close", daemon=True).start()
+        try:
+            await asyncio.wait_for(closed.wait(), _CLOSE_PATIENCE_S)
+        except TimeoutError:
+            _LOG.warning("a peer does not read; its connection is left to time out")
         await self._inbox.close()
         if self._wire_log is not None:
             self._wire_log.close()
 
-    def _close_session(self) -> None:
-        """On a thread of its own. Closing ends the reader's wait and every hand-over that is still waiting."""
-        self._session.close()  # type: ignore[no-untyped-call]
+    def _close_session(self, ending: Bridge, closed: asyncio.Event) -> None:
+        """On a thread of its own, because a peer that stopped reading holds it up for some ten seconds."""
+        for pool in (self._sender, self._bulk):
+            pool.shutdown(wait=False, cancel_futures=True)
+        with contextlib.suppress(zenoh.ZError):
+            self._session.close()  # type: ignore[no-untyped-call]
         self._reader.join()
         for pool in (self._sender, self._bulk):
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown()
+        ending.post(closed.set)
 
 
 def _settle(answer: asyncio.Future[_Answer], kind: bytes, data: bytes) -> None:

@@ -1,1 +1,3 @@
-"""WebAssembly: guard, profiles, deterministic WASI, compile cache and the engine. `wasmtime` is imported in one file only."""
+"""WebAssembly: guard, profiles, deterministic WASI, compile cache and the engine. `wasmtime` is imported in one file
+only.
+"""

@@ -1,12 +1,12 @@
 """Refuses modules that would cost the compiler too much, before the compiler sees them.
 
-Compilation cannot be metered or interrupted, and its cost grows faster than its input: an 88 kB function of nested blocks takes
-seconds. The guard bounds what drives that cost: size of module and bodies, number of functions, depth of nesting, table size. It is
-a first filter; the compile clock of the worker pool is the last one.
+Compilation cannot be metered or interrupted, and its cost grows faster than its input: an 88 kB function of nested
+blocks takes seconds. The guard bounds what drives that cost: size of module and bodies, number of functions, depth of
+nesting, table size. It is a first filter; the compile clock of the worker pool is the last one.
 
-Nesting is found by walking the instructions. Runs of instructions without structure are skipped by one regular expression, so that
-a megabyte of code costs milliseconds. Opcodes: WebAssembly core specification 2.0, section 5.4, with tail calls and relaxed SIMD;
-an opcode outside these belongs to a proposal that the engine has switched off.
+Nesting is found by walking the instructions. Runs of instructions without structure are skipped by one regular
+expression, so that a megabyte of code costs milliseconds. Opcodes: WebAssembly core specification 2.0, section 5.4,
+with tail calls and relaxed SIMD; an opcode outside these belongs to a proposal that the engine has switched off.
 """
 
 from __future__ import annotations
@@ -32,10 +32,18 @@ class GuardLimits(NamedTuple):
 DEFAULT = GuardLimits()
 
 _LEB = rb"[\x80-\xff]{0,9}[\x00-\x7f]"
-# Each alternative starts with its own byte, so that there is nothing to backtrack into; the atomic group says so to the matcher.
+# Each alternative starts with its own byte, so that there is nothing to backtrack into; the atomic group says so to
+# the matcher.
 _PLAIN = re.compile(
     rb"(?>[\x00\x01\x05\x0f\x1a\x1b\x45-\xc4\xd1]"
-    rb"|[\x0c\x0d\x10\x12\x20-\x26\x3f-\x42\xd2]" + _LEB + rb"|[\x11\x13\x28-\x3e]" + _LEB + _LEB + rb"|\xd0" + _LEB + rb"|\x43.{4}"
+    rb"|[\x0c\x0d\x10\x12\x20-\x26\x3f-\x42\xd2]"
+    + _LEB
+    + rb"|[\x11\x13\x28-\x3e]"
+    + _LEB
+    + _LEB
+    + rb"|\xd0"
+    + _LEB
+    + rb"|\x43.{4}"
     rb"|\x44.{8})++",
     re.DOTALL,
 )

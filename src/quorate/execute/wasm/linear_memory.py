@@ -1,11 +1,13 @@
 """Linear memory for one guest at a time, allocated here instead of by the engine, so that a refused growth is seen.
 
-The engine's own limiter answers a refused `memory.grow` with -1 and tells nobody. Whether a later trap was the memory limit's doing
-would then be a guess. Here the growth itself passes through our hands: `refused` says that the guest asked for more than its limit, and
-`host_failed` that this machine could not deliver what the limit allows (then the run is a failure, never a vote).
+The engine's own limiter answers a refused `memory.grow` with -1 and tells nobody. Whether a later trap was the memory
+limit's doing would then be a guess. Here the growth itself passes through our hands: `refused` says that the guest
+asked for more than its limit, and `host_failed` that this machine could not deliver what the limit allows (then the
+run is a failure, never a vote).
 
-Layout: one private mapping, [guard | reserved | guard], inaccessible at first; the guest's pages become readable and writable as it
-grows. The engine elides bounds checks on the strength of the sizes it asked for, so they are honoured exactly or not at all.
+Layout: one private mapping, [guard | reserved | guard], inaccessible at first; the guest's pages become readable and
+writable as it grows. The engine elides bounds checks on the strength of the sizes it asked for, so they are honoured
+exactly or not at all.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ class MemoryRefused(Exception):
 
 
 class LinearMemory:
-    """The memory of the run under way. `begin` forgets the last one; the engine creates, grows and frees it through us."""
+    """The memory of the run under way. `begin` forgets the last one; the engine creates, grows and frees it through
+    us.
+    """
 
     def __init__(self) -> None:
         self._mapped: dict[int, tuple[int, int]] = {}

@@ -2,16 +2,18 @@
 
 `pure` (the default): no imports at all. Two shapes of entry (default name `run`):
 
-* buffer: `run(pointer: i32, length: i32) -> i64` with exports `memory` and `alloc(length: i32) -> i32`. The input is written where
-  `alloc` says; the result of `run` is `pointer << 32 | length` of the output, unsigned.
-* value: `run() -> (number...)`. There is no input; the output is the results in order, little-endian, 4 or 8 bytes each.
+* buffer: `run(pointer: i32, length: i32) -> i64` with exports `memory` and `alloc(length: i32) -> i32`. The input is
+  written where `alloc` says; the result of `run` is `pointer << 32 | length` of the output, unsigned.
+* value: `run() -> (number...)`. There is no input; the output is the results in order, little-endian, 4 or 8 bytes
+  each.
 
 A reactor's `_initialize` is called first where it is exported.
 
-`command`: WASI preview 1, deterministic, entered at `_start: () -> ()`, with arguments, standard input, output and error, and an exit
-code. The environment is empty. Nothing else is granted: no clock, no randomness, no files, no sockets. zig and clang link no more
-than this for programs that use stdio and malloc (found by building them). Runtimes that import everything whether they use it or not
-(Go, some Rust programs) name the stand-ins they accept as capabilities of the task; each is deterministic and none is a source:
+`command`: WASI preview 1, deterministic, entered at `_start: () -> ()`, with arguments, standard input, output and
+error, and an exit code. The environment is empty. Nothing else is granted: no clock, no randomness, no files, no
+sockets. zig and clang link no more than this for programs that use stdio and malloc (found by building them).
+Runtimes that import everything whether they use it or not (Go, some Rust programs) name the stand-ins they accept as
+capabilities of the task; each is deterministic and none is a source:
 
 * `fixed_clock`: `clock_time_get` and `clock_res_get` answer constants; time stands still.
 * `seeded_random`: `random_get` answers a stream derived from module and input, the same on every executor. Not secret.
@@ -76,11 +78,15 @@ def _check_pure(outline: Outline, entry: str, granted: frozenset[str]) -> None:
         raise InvalidField("the pure profile has none", field="capabilities", fix="use the command profile")
     for item in outline.imports:
         fix = "use the command profile" if item.module == MODULE else "build the module without imports"
-        raise ForbiddenImport(f"the pure profile grants no imports, found {item.module}.{item.name}", field="module", fix=fix)
+        raise ForbiddenImport(
+            f"the pure profile grants no imports, found {item.module}.{item.name}", field="module", fix=fix
+        )
     signature = _entry(outline, entry)
     if signature == BUFFER_ENTRY:
         if outline.function_named("alloc") != ALLOC:
-            raise MissingEntry("an entry that takes input needs `alloc`", field="module", fix=f"export alloc as {ALLOC}")
+            raise MissingEntry(
+                "an entry that takes input needs `alloc`", field="module", fix=f"export alloc as {ALLOC}"
+            )
         _check_memory(outline)
     elif signature.params or not NUMBERS.issuperset(signature.results):
         raise MissingEntry(
@@ -93,7 +99,9 @@ def _check_command(outline: Outline, entry: str, granted: frozenset[str]) -> Non
     for item in outline.imports:
         if item.module != MODULE or item.name not in allowed:
             raise ForbiddenImport(
-                f"the command profile does not grant {item.module}.{item.name}", field="module", fix=_import_fix(item.name)
+                f"the command profile does not grant {item.module}.{item.name}",
+                field="module",
+                fix=_import_fix(item.name),
             )
         if item.signature != CALL_SIGNATURES[item.name]:
             raise MalformedModule(f"import {item.module}.{item.name} has the wrong type", field="module")

@@ -1,7 +1,8 @@
 """Reads the outline of a WebAssembly module without compiling it: sections, imports, exports, types, memory.
 
-Source: WebAssembly core specification 2.0, chapter 5 (binary format). It reads what the guard and the profiles ask about; full
-validation is the engine's. Every size is checked against the bytes at hand, so that no count in a hostile header costs memory.
+Source: WebAssembly core specification 2.0, chapter 5 (binary format). It reads what the guard and the profiles ask
+about; full validation is the engine's. Every size is checked against the bytes at hand, so that no count in a hostile
+header costs memory.
 """
 
 from __future__ import annotations
@@ -76,7 +77,9 @@ class Reader:
         raise MalformedModule("an integer is too long", field="module")
 
     def wide_number(self) -> int:
-        """An unsigned LEB128 integer of at most ten bytes (limits of 64-bit memories, which the engine then refuses)."""
+        """An unsigned LEB128 integer of at most ten bytes (limits of 64-bit memories, which the engine then
+        refuses).
+        """
         value = 0
         for shift in range(0, 70, 7):
             byte = self.byte()

@@ -1,15 +1,18 @@
-"""WASI preview 1 for one run, deterministic: the whole world of a command is its arguments, its input and its two outputs.
+"""WASI preview 1 for one run, deterministic: the whole world of a command is its arguments, its input and its two
+outputs.
 
-Source: the WASI snapshot-01 witx description (`wasi_snapshot_preview1`). Every answer follows from module, input and limits; there is
-no clock, randomness, file or environment of the host behind any of them.
+Source: the WASI snapshot-01 witx description (`wasi_snapshot_preview1`). Every answer follows from module, input and
+limits; there is no clock, randomness, file or environment of the host behind any of them.
 
 Rules that keep the host safe and the answers equal everywhere:
 
-* A call returns an error code and never raises. `Session.call` catches what should not happen and ends the run as a host fault.
-* Pointers and lengths come from the guest. They are masked to 32 bits and checked against the memory before each access.
+* A call returns an error code and never raises. `Session.call` catches what should not happen and ends the run as a
+  host fault.
+* Pointers and lengths come from the guest. They are masked to 32 bits and checked against the memory before each
+  access.
 * A call costs fuel (a fixed price, and one per byte moved), since the time it takes here is not otherwise metered.
-* To end the guest (exit, too much output) the session records why and takes all fuel away: the engine traps at its next check. What the
-  guest attempts in between has no effect: calls of an ended session do nothing.
+* To end the guest (exit, too much output) the session records why and takes all fuel away: the engine traps at its
+  next check. What the guest attempts in between has no effect: calls of an ended session do nothing.
 """
 
 from __future__ import annotations
@@ -258,7 +261,9 @@ def _random_get(session: Session, pointer: int, size: int) -> int:
     if not session.pay(size):
         return IO
     session.draws += 1
-    stream = blake3.blake3(session.seed + session.draws.to_bytes(8, "little"), derive_key_context="quorate wasi random v1")
+    stream = blake3.blake3(
+        session.seed + session.draws.to_bytes(8, "little"), derive_key_context="quorate wasi random v1"
+    )
     return session.write(pointer, stream.digest(length=size) if size else b"")
 
 

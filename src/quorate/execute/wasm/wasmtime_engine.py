@@ -1,21 +1,23 @@
 """The wasmtime engine: the only file that imports wasmtime.
 
-One `WasmtimeEngine` lives in one worker process and runs one guest at a time, each in a store of its own, so that nothing of a run is
-there for the next. It is built for repeatable outcomes: fuel on, NaN canonicalisation on (modules without floats compile to the same
-code with and without), relaxed SIMD in its deterministic form, threads, shared memory, garbage collection and other late proposals off.
+One `WasmtimeEngine` lives in one worker process and runs one guest at a time, each in a store of its own, so that
+nothing of a run is there for the next. It is built for repeatable outcomes: fuel on, NaN canonicalisation on (modules
+without floats compile to the same code with and without), relaxed SIMD in its deterministic form, threads, shared
+memory, garbage collection and other late proposals off.
 
 How a run ends (the rule is part of the engine version, votes depend on it):
 
-* `memory_limit`: the declared minimum is above the limit; or a growth was refused by the limit at any time and the run then trapped
-  with `unreachable` (what allocators and panics do when memory is gone) or out of bounds (using memory that was not given).
-  A program that copes with the refusal, or exits by itself, is not affected.
-* Fuel billed: what was used, when the run returned, exited or met `unreachable` (the engine has an exact figure then). Any other trap is
-  billed the whole budget: wasmtime keeps fuel in a register between calls and may report none used at the time of a trap.
+* `memory_limit`: the declared minimum is above the limit; or a growth was refused by the limit at any time and the
+  run then trapped with `unreachable` (what allocators and panics do when memory is gone) or out of bounds (using
+  memory that was not given). A program that copes with the refusal, or exits by itself, is not affected.
+* Fuel billed: what was used, when the run returned, exited or met `unreachable` (the engine has an exact figure
+  then). Any other trap is billed the whole budget: wasmtime keeps fuel in a register between calls and may report
+  none used at the time of a trap.
 * Stack overflow depends on the compiler, so it is a failure and no vote.
 
-Host facts that shaped this file (each has a test in tests/hostile): wasmtime aborts the process when `max_wasm_stack` is above 2 MiB;
-bytes that are no module would be read as WAT text; the engine deadlocks in a child forked after a parallel compilation; host
-functions that raise can disturb other threads; a store takes no falsy data.
+Host facts that shaped this file (each has a test in tests/hostile): wasmtime aborts the process when `max_wasm_stack`
+is above 2 MiB; bytes that are no module would be read as WAT text; the engine deadlocks in a child forked after a
+parallel compilation; host functions that raise can disturb other threads; a store takes no falsy data.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import platform
 import resource
 import struct
 from typing import Any, NamedTuple
@@ -64,7 +67,9 @@ SETTINGS: dict[str, Any] = {
     "wasm_custom_page_sizes": False,
 }
 HOST_SETTINGS: dict[str, Any] = {"parallel_compilation": False, "epoch_interruption": False, "memory_init_cow": False}
-"""Not seen by outcomes. Copy-on-write images are off because the engine aborts when one meets a memory that is not its own."""
+"""Not seen by outcomes. Copy-on-write images are off because the engine aborts when one meets a memory that is not
+its own.
+"""
 COMPACT_SETTINGS: dict[str, Any] = {"memory_reservation": 0, "memory_guard_size": 65_536}
 TABLE_ELEMENTS_MAX = GUARD_DEFAULT.table_elements
 TABLES_MAX = 10
@@ -115,14 +120,18 @@ class _Stop(Exception):
 
 
 def engine_version() -> str:
-    """The version that outcomes and fuel depend on: wasmtime's own, and a digest of every setting of ours that they see."""
+    """The version that outcomes and fuel depend on: wasmtime's own, and a digest of every setting of ours that they
+    see.
+    """
     seen = {**SETTINGS, "prices": [wasi.CALL_FUEL, wasi.VECTOR_FUEL], "tables": [TABLES_MAX, TABLE_ELEMENTS_MAX]}
     digest = blake3.blake3(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:16]
     return f"wasmtime-{wasmtime_version()}+{digest}"
 
 
 def wasmtime_version() -> str:
-    """Read from the name of the package's metadata folder: importing importlib.metadata would double a worker's start-up time."""
+    """Read from the name of the package's metadata folder: importing importlib.metadata would double a worker's
+    start-up time.
+    """
     prefix, suffix = "wasmtime-", ".dist-info"
     for name in os.listdir(os.path.dirname(os.path.dirname(wasmtime.__file__))):
         if name.startswith(prefix) and name.endswith(suffix):
@@ -143,7 +152,9 @@ def layout_name() -> str:
 
 
 def wat_to_wasm(text: str) -> bytes:
-    """The binary of a module in text form. For the author's own text, on the author's own machine. Raises MalformedModule."""
+    """The binary of a module in text form. For the author's own text, on the author's own machine. Raises
+    MalformedModule.
+    """
     try:
         return bytes(wasmtime.wat2wasm(text))
     except wasmtime.WasmtimeError as fault:
@@ -157,6 +168,7 @@ class WasmtimeEngine:
     def __init__(self, guard: GuardLimits = GUARD_DEFAULT) -> None:
         self.guard = guard
         self.version = engine_version()
+        self.artefact_kind = f"{self.version} {layout_name()} {platform.machine()}"
         self._memory = LinearMemory()
         self._creator = _creator_of(self._memory)
         self._engine = wasmtime.Engine(_config(self._creator))
@@ -181,7 +193,9 @@ class WasmtimeEngine:
             raise _malformed(fault) from None
 
     def load(self, module: bytes, artefact: bytes) -> Program:
-        """Like `compile`, from an artefact of this engine. The caller vouches for it: it is native code that nothing checks again."""
+        """Like `compile`, from an artefact of this engine. The caller vouches for it: it is native code that nothing
+        checks again.
+        """
         outline = inspect(module, self.guard)
         return self._program(outline, wasmtime.Module.deserialize(self._engine, artefact))
 
@@ -189,7 +203,9 @@ class WasmtimeEngine:
         return bytes(program.module.serialize())
 
     def run(self, program: Program, task: Task) -> Ended:
-        """Runs `task` in a fresh store. Raises UserError when the profile does not admit it, HostFault when this machine fails."""
+        """Runs `task` in a fresh store. Raises UserError when the profile does not admit it, HostFault when this
+        machine fails.
+        """
         policy.admit(program.outline, task)
         limits = task.limits
         if program.outline.memory_pages_min * WASM_PAGE_BYTES > limits.memory_bytes:
@@ -220,7 +236,7 @@ class WasmtimeEngine:
         return Ended(Status.SUCCESS, task.limits.fuel - store.get_fuel(), output)
 
     def _call_pure(self, store: wasmtime.Store, program: Program, task: Task) -> bytes:
-        exports = wasmtime.Instance(store, program.module, []).exports(store)
+        exports: Any = wasmtime.Instance(store, program.module, []).exports(store)
         outline, entry = program.outline, policy.entry_of(task)
         if outline.function_named("_initialize") == policy.NOTHING and entry != "_initialize":
             exports["_initialize"](store)
@@ -248,8 +264,8 @@ class WasmtimeEngine:
         self._session = session
         assert program.linked is not None
         try:
-            instance = program.linked.instantiate(store)
-            instance.exports(store)[policy.entry_of(task)](store)
+            exports: Any = program.linked.instantiate(store).exports(store)
+            exports[policy.entry_of(task)](store)
             ended = Ended(Status.SUCCESS, task.limits.fuel - store.get_fuel())
         except wasmtime.Trap as trap:
             ended = self._trapped(store, trap, task.limits)
@@ -338,7 +354,9 @@ def _config(creator: Any) -> wasmtime.Config:
 
 
 def _creator_of(memory: LinearMemory) -> Any:
-    """The engine's door to `memory` (wasmtime C API, config.h: wasmtime_memory_creator_t). Callbacks return errors, never raise."""
+    """The engine's door to `memory` (wasmtime C API, config.h: wasmtime_memory_creator_t). Callbacks return errors,
+    never raise.
+    """
 
     def failure(reason: str) -> int:
         error = bindings.wasmtime_error_new(ctypes.create_string_buffer(reason.encode()))
@@ -360,9 +378,9 @@ def _creator_of(memory: LinearMemory) -> Any:
             return failure("the host failed")
         return 0
 
-    finalizer_type = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+    finalizer_type: Any = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
-    @finalizer_type
+    @finalizer_type  # type: ignore[untyped-decorator]
     def release(handle: int) -> None:
         memory.release(handle)
 
@@ -379,7 +397,7 @@ def _creator_of(memory: LinearMemory) -> Any:
         door.env, door.get_memory, door.grow_memory, door.finalizer = handle, get, grow, release
         return 0
 
-    creator = bindings.wasmtime_memory_creator_t()
+    creator: Any = bindings.wasmtime_memory_creator_t()
     creator.env = 0
     creator.new_memory = create
     creator.finalizer = ctypes.cast(0, finalizer_type)

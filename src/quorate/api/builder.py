@@ -1,0 +1,365 @@
+"""Builds a job as a user thinks of it: `Job.builder().wasm(...).private_input(...).with_ownership_proof().build()`.
+
+`build` yields a `Draft`: immutable, not sealed, not signed, bound to no network. `Client.submit` seals and signs it. Everything that can be
+known to be wrong without a network is refused here, by the field that is wrong. Nothing is weakened silently: a private draft has
+commitment, encryption and ownership proof, or there is no draft.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from quorate.crypto.digests import blob_digest, digest
+from quorate.errors import (
+    ContradictoryOptions,
+    InvalidField,
+    MalformedModule,
+    MissingEntry,
+    PolicyRefused,
+    TooLarge,
+    UnreadableFile,
+)
+from quorate.execute.wasm.guard import DEFAULT as GUARD
+from quorate.execute.wasm.guard import inspect
+from quorate.execute.wasm.policy import ENTRY_DEFAULT, check_program
+from quorate.execute.wasm.sections import Outline
+from quorate.execute.wasm.wasi import MODULE
+from quorate.model import job as model
+from quorate.model.policy import Policy, Proof, Timeouts
+from quorate.model.program import Program
+from quorate.model.units import MIB, Count, Digest, Fuel, FuelAmount, MicroCredits, Millis, Ms
+
+ONE_IN_DEFAULT = 10
+BUDGET_DEFAULT_MICRO = 100_000_000
+MATCH_MS, TRANSFER_MS, VERIFY_MS = 30_000, 300_000, 60_000
+ARGUMENT_BYTES_MAX = 32 << 10
+EXPIRY_SLACK_MS = 600_000
+ROUNDS = 3
+PROTECTIONS = ("commitment", "encryption", "ownership_proof")
+
+Method = Literal["trust", "rerun", "quorum"]
+Source = bytes | bytearray | str | os.PathLike[str]
+
+
+class ResourceLimits(model.ResourceLimits, frozen=True):
+    """Hard limits of one run: `ResourceLimits(fuel=2_000_000_000)` leaves the others at the defaults of the network."""
+
+    memory_bytes: Count = 64 * MIB
+    fuel: FuelAmount = Fuel(10**9)
+    run_ms: Ms = Millis(30_000)
+    output_bytes: Count = MIB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A job before it is sealed. `protections` are those of a private input: all three, or the draft is refused."""
+
+    program: Program
+    module: bytes = field(repr=False)
+    input: bytes = field(repr=False)
+    private: bool
+    protections: frozenset[str]
+    arguments: tuple[str, ...]
+    limits: model.ResourceLimits
+    proof: Proof
+    budget_micro: MicroCredits
+    timeouts: Timeouts
+    expires_in_ms: Millis
+    regions: tuple[str, ...]
+    priority: int
+    policy: Policy
+    privacy: tuple[str, ...]
+    dispute_disclosure: Literal["none", "jury"]
+
+    def __post_init__(self) -> None:
+        missing = [name for name in PROTECTIONS if self.private and name not in self.protections]
+        if missing:
+            raise InvalidField(
+                "missing from a private job",
+                field=missing[0],
+                fix="a private job carries commitment, encryption and ownership proof together: private_input(...), with_ownership_proof()",
+            )
+        if not self.private and self.protections:
+            raise ContradictoryOptions("a public input has none", field=min(self.protections), fix="give a private_input")
+
+    @property
+    def fingerprint(self) -> Digest:
+        """Equal drafts, equal fingerprints. It stays with the client: it covers the plaintext."""
+        rest = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("module", "input", "protections")}
+        return digest("draft", msgspec.json.encode(rest, order="deterministic"), blob_digest(self.input))
+
+
+class Job:
+    """The way in: `Job.builder()`."""
+
+    @staticmethod
+    def builder() -> Builder:
+        return Builder()
+
+
+class Builder:
+    """Collects the parts; `build` checks them together. Each method answers the builder."""
+
+    def __init__(self) -> None:
+        self._module: bytes | None = None
+        self._input: tuple[bool, bytes] | None = None
+        self._protections: set[str] = set()
+        self._limits: model.ResourceLimits | None = None
+        self._tier: Literal["none", "light", "full"] = "none"
+        self._method: Method | None = None
+        self._replicas: int | None = None
+        self._threshold = 0
+        self._one_in = ONE_IN_DEFAULT
+        self._timeouts: dict[str, int] = {}
+        self._rest: dict[str, Any] = {}
+
+    def wasm(self, module: Source) -> Builder:
+        """The module: its bytes, a path, or WebAssembly text."""
+        self._module = _module(module)
+        return self
+
+    def entry(self, name: str) -> Builder:
+        self._rest["entry"] = name
+        return self
+
+    def private_input(self, data: bytes | bytearray | os.PathLike[str]) -> Builder:
+        """Input that only the executors drawn for this job will see, committed to and encrypted. Needs `with_ownership_proof`."""
+        self._protections |= {"commitment", "encryption"}
+        return self._take_input(True, data)
+
+    def public_input(self, data: bytes | bytearray | os.PathLike[str]) -> Builder:
+        """Input that everyone may see."""
+        return self._take_input(False, data)
+
+    def _take_input(self, private: bool, data: bytes | bytearray | os.PathLike[str]) -> Builder:
+        if self._input is not None:
+            raise ContradictoryOptions("given twice", field="input", fix="give one input, private or public")
+        self._input = private, _content(data, "input", model.INPUT_BYTES_MAX)
+        return self
+
+    def with_ownership_proof(self) -> Builder:
+        """Binds the result to this requester: no one else can have it delivered to another key."""
+        self._protections.add("ownership_proof")
+        return self
+
+    def limits(self, limits: model.ResourceLimits) -> Builder:
+        self._limits = limits
+        return self
+
+    def tier(self, wasm_tier: Literal["light", "full"]) -> Builder:
+        """Limits by name: light = 16 MiB, 10^8 fuel, 5 s; full = 256 MiB, 10^10 fuel, 30 s."""
+        if wasm_tier not in model.TIER_LIMITS:
+            raise InvalidField(repr(wasm_tier), field="tier", limit=" or ".join(model.TIER_LIMITS))
+        self._tier = wasm_tier
+        return self
+
+    def proof(self, method: Method, *, threshold: int = 0, one_in: int = ONE_IN_DEFAULT) -> Builder:
+        """How the result is checked: trust, rerun (one in `one_in`), quorum (`threshold` of the replicas; 0 is seven in ten)."""
+        if method not in ("trust", "rerun", "quorum"):
+            raise InvalidField(f"{method!r} is not built here", field="proof", limit="trust, rerun, quorum")
+        self._method, self._threshold, self._one_in = method, threshold, one_in
+        return self
+
+    def replication(self, replicas: int) -> Builder:
+        """How many providers run the job; more than one means proof quorum."""
+        self._replicas = replicas
+        return self
+
+    def arguments(self, *arguments: str) -> Builder:
+        """Command line arguments of the guest. They are part of the signed job and not private."""
+        self._rest["arguments"] = arguments
+        return self
+
+    def timeouts(self, **milliseconds: int) -> Builder:
+        """Phase clocks: match_ms, transfer_ms, run_ms, verify_ms; those not given keep their defaults."""
+        unknown = set(milliseconds) - set(Timeouts.__struct_fields__)
+        if unknown:
+            raise InvalidField("no such clock", field=min(unknown), limit=", ".join(Timeouts.__struct_fields__))
+        self._timeouts |= milliseconds
+        return self
+
+    def budget(self, micro: int) -> Builder:
+        """The most that may be held in escrow, in micro-credits."""
+        self._rest["budget_micro"] = MicroCredits(micro)
+        return self
+
+    def expires_in(self, milliseconds: int) -> Builder:
+        self._rest["expires_in_ms"] = Millis(milliseconds)
+        return self
+
+    def regions(self, *names: str) -> Builder:
+        self._rest["regions"] = names
+        return self
+
+    def priority(self, priority: int) -> Builder:
+        if not 0 <= priority <= 9:
+            raise InvalidField(str(priority), field="priority", limit="0 to 9")
+        self._rest["priority"] = priority
+        return self
+
+    def policy(self, policy: Policy) -> Builder:
+        """What the requester refuses."""
+        self._rest["policy"] = policy
+        return self
+
+    def privacy(self, *tiers: str) -> Builder:
+        """Privacy tiers beyond sealing. None is built here: they are refused, and nothing weaker is taken."""
+        if tiers:
+            raise PolicyRefused(f"{', '.join(tiers)} is not built here", field="privacy", fix="leave it out: executors see the input")
+        return self
+
+    def disclose_to_jury(self) -> Builder:
+        """Lets a jury see the input in a dispute; without it a wrong private result cannot be slashed."""
+        self._rest["dispute_disclosure"] = "jury"
+        return self
+
+    def build(self) -> Draft:
+        """The draft. Raises UserError naming what is missing, contradictory or out of its domain."""
+        if self._module is None:
+            raise InvalidField("missing", field="wasm", fix="give a module: .wasm(bytes or path)")
+        private, content = self._input if self._input is not None else (False, b"")
+        limits, rest = self._limited(), dict(self._rest)
+        program = _program(self._module, rest.pop("entry", ""), self._tier)
+        _check_use(program, self._module, rest.get("arguments", ()))
+        timeouts = self._clocks(limits)
+        return Draft(
+            program=program,
+            module=self._module,
+            input=content,
+            private=private,
+            protections=frozenset(self._protections),
+            limits=limits,
+            proof=self._dial(),
+            timeouts=timeouts,
+            **{**_defaults(timeouts), **rest},
+        )
+
+    def _limited(self) -> model.ResourceLimits:
+        """The limits; a tier sets those that were not given, and what was given may not exceed the tier."""
+        if self._tier == "none":
+            given = self._limits or ResourceLimits()
+        else:
+            memory, fuel, run = model.TIER_LIMITS[self._tier]
+            most = ResourceLimits(memory_bytes=memory, fuel=Fuel(fuel), run_ms=Millis(run))
+            given = self._limits or most
+            for name in ("memory_bytes", "fuel", "run_ms"):
+                if getattr(given, name) > getattr(most, name):
+                    limit = f"{getattr(most, name)} in tier {self._tier}"
+                    raise ContradictoryOptions(str(getattr(given, name)), field=name, limit=limit, fix="lower it or leave the tier out")
+        return model.ResourceLimits(**{name: getattr(given, name) for name in given.__struct_fields__})
+
+    def _dial(self) -> Proof:
+        replicas = 1 if self._replicas is None else self._replicas
+        if not 1 <= replicas <= model_replicas_max():
+            raise InvalidField(str(replicas), field="replication", limit=f"1 to {model_replicas_max()}")
+        method = self._method or ("quorum" if replicas > 1 else "rerun")
+        if method != "quorum" and replicas > 1:
+            raise ContradictoryOptions(f"{replicas} with proof {method}", field="replication", limit="1", fix="choose proof quorum")
+        if not 0 <= self._threshold <= replicas:
+            raise InvalidField(str(self._threshold), field="threshold", limit=f"0 to {replicas}")
+        return Proof(method=method, replicas=replicas, threshold=self._threshold, one_in=self._one_in)
+
+    def _clocks(self, limits: model.ResourceLimits) -> Timeouts:
+        clocks = {"match_ms": MATCH_MS, "transfer_ms": TRANSFER_MS, "run_ms": limits.run_ms, "verify_ms": VERIFY_MS}
+        return Timeouts(**{name: Millis(value) for name, value in (clocks | self._timeouts).items()})
+
+
+def model_replicas_max() -> int:
+    from quorate.model.units import COHORT_MAX
+
+    return COHORT_MAX
+
+
+def _defaults(timeouts: Timeouts) -> dict[str, Any]:
+    attempt = timeouts.transfer_ms + timeouts.run_ms + timeouts.verify_ms
+    return {
+        "arguments": (),
+        "budget_micro": MicroCredits(BUDGET_DEFAULT_MICRO),
+        "expires_in_ms": Millis(timeouts.match_ms + ROUNDS * attempt + EXPIRY_SLACK_MS),
+        "regions": (),
+        "priority": 5,
+        "policy": Policy(require_post_quantum=False, jail_layers_min=(), allow=(), reputation_min=0),
+        "privacy": (),
+        "dispute_disclosure": "none",
+    }
+
+
+def _module(source: Source) -> bytes:
+    """The module's bytes; text (WAT) is translated."""
+    text = isinstance(source, str) and source.lstrip().startswith(("(", ";;"))
+    data = source.encode() if text and isinstance(source, str) else _content(_path(source), "wasm", GUARD.module_bytes)
+    return _from_text(data) if data.lstrip()[:1] in (b"(", b";") else data
+
+
+def _path(source: Source) -> bytes | bytearray | os.PathLike[str]:
+    return Path(source) if isinstance(source, str) else source
+
+
+def _from_text(text: bytes) -> bytes:
+    import wasmtime
+
+    try:
+        return bytes(wasmtime.wat2wasm(text.decode()))
+    except (wasmtime.WasmtimeError, UnicodeDecodeError) as fault:
+        raise MalformedModule(f"not WebAssembly text: {str(fault).splitlines()[0]}", field="wasm") from None
+
+
+def _content(source: bytes | bytearray | os.PathLike[str], name: str, bytes_max: int) -> bytes:
+    """The bytes given or those of the file, never more than `bytes_max`."""
+    if isinstance(source, (bytes, bytearray)):
+        data = bytes(source)
+    elif isinstance(source, os.PathLike):
+        data = _read(Path(source), name, bytes_max)
+    else:
+        raise InvalidField(f"a {type(source).__name__}", field=name, limit="bytes or a path", fix="encode text, or give a Path")
+    if len(data) > bytes_max:
+        raise TooLarge(f"{len(data)} bytes", field=name, limit=f"{bytes_max} bytes")
+    return data
+
+
+def _read(path: Path, name: str, bytes_max: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(bytes_max + 1)
+    except OSError as fault:
+        raise UnreadableFile(f"{path}: {fault.strerror}", field=name, fix="name a file that you can read") from None
+
+
+def _program(module: bytes, entry: str, tier: Literal["none", "light", "full"]) -> Program:
+    outline = inspect(module)
+    profile = _profile(outline)
+    check_program(outline, profile, entry)
+    return Program(
+        kind="wasm",
+        digest=blob_digest(module),
+        size_bytes=len(module),
+        profile=profile,
+        entry=entry or ENTRY_DEFAULT[profile],
+        wasm_tier=tier,
+        dependencies=(),
+    )
+
+
+def _profile(outline: Outline) -> Literal["pure", "command"]:
+    """What the module's imports ask for: nothing is `pure`, WASI is `command`; anything else is refused by the profile's check."""
+    if any(item.module == MODULE for item in outline.imports):
+        return "command"
+    if outline.imports or outline.function_named("run") is not None:
+        return "pure"
+    return "command" if outline.function_named("_start") is not None else "pure"
+
+
+def _check_use(program: Program, module: bytes, arguments: tuple[str, ...]) -> None:
+    if program.profile == "pure" and arguments:
+        raise ContradictoryOptions("the pure profile takes none", field="arguments", fix="build the program as a WASI command")
+    if len(arguments) > 64 or sum(len(item.encode()) for item in arguments) > ARGUMENT_BYTES_MAX:
+        raise InvalidField("too many or too long", field="arguments", limit=f"64, {ARGUMENT_BYTES_MAX} bytes", fix="use the input")
+    if any("\0" in item for item in arguments):
+        raise InvalidField("an argument holds a NUL byte", field="arguments")
+    if not program.entry or len(program.entry) > 128:
+        raise MissingEntry(f"{program.entry[:40]!r}", field="entry", limit="1 to 128 characters")

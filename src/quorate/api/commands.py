@@ -1,0 +1,135 @@
+"""Each verb once, for all doors: what is checked before the node is asked, and nothing about HTTP or terminals.
+
+`Desk` is what a requester's node offers to its doors. Doors hold no decisions; a verb that is more than a call of the desk is a function here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Protocol
+
+from quorate.crypto.digests import blob_digest
+from quorate.errors import InvalidField, TooLarge, UnknownBlob, UnknownJob
+from quorate.jobs.state import JobState
+from quorate.model.network import Genesis
+from quorate.model.outcome import Receipt
+from quorate.model.submission import Accepted, Draws, JobIds, QuoteRequest, ResultView, Submission, Wraps
+from quorate.model.units import DIGEST_BYTES, MIB, Digest, JobId, NodeId
+from quorate.ports import Blobs
+
+WAIT_MS_MAX = 60_000
+"""Longest a door lets one question wait for its answer."""
+LISTED_MAX = 1_000
+DIGESTS_MAX = 4_096
+PREFIX_MIN = 4
+SEALED_OVERHEAD_BYTES = MIB
+"""What sealing adds at most to the largest input, with room to spare."""
+_HEX = re.compile(r"[0-9a-f]+")
+
+
+class Desk(Protocol):
+    """A requester's node as its doors see it. Every answer that acknowledges something comes after it is durable."""
+
+    genesis: Genesis
+    network: Digest
+    node_id: NodeId
+    blobs: Blobs
+
+    async def submit(self, submission: Submission) -> Accepted:
+        """All jobs or none; the same order again answers the same (R14)."""
+        ...
+
+    async def draws(self, ask: JobIds) -> Draws:
+        """Draws of private jobs without wraps; waits up to `wait_ms` for at least one."""
+        ...
+
+    async def wrap(self, wraps: Wraps) -> None: ...
+
+    def state(self, job: JobId) -> JobState:
+        """Raises UnknownJob."""
+        ...
+
+    def states(self) -> Iterable[JobState]:
+        """Newest first."""
+        ...
+
+    async def wait(self, ask: JobIds) -> list[JobState]:
+        """Answers when all are settled, or `wait_ms` passed."""
+        ...
+
+    async def cancel(self, job: JobId) -> JobState:
+        """Answers once the guests are gone."""
+        ...
+
+    async def receipt(self, job: JobId) -> Receipt: ...
+
+    def result(self, job: JobId) -> ResultView:
+        """Raises NotFinished, or the JobError the job ended with."""
+        ...
+
+    def quote(self, request: QuoteRequest) -> dict[str, object]: ...
+
+    def overview(self) -> dict[str, object]: ...
+
+
+def digest_named(text: str, field: str = "digest") -> Digest:
+    """32 bytes from 64 hexadecimal characters."""
+    if len(text) != 2 * DIGEST_BYTES or not _HEX.fullmatch(text):
+        raise InvalidField(f"{text[:80]!r} is no digest", field=field, limit=f"{2 * DIGEST_BYTES} characters of 0-9a-f")
+    return Digest(bytes.fromhex(text))
+
+
+def find_job(desk: Desk, text: str) -> JobState:
+    """The job of an id, or of the beginning of one when no other begins so. Raises UnknownJob or InvalidField."""
+    if len(text) == 2 * DIGEST_BYTES:
+        return desk.state(JobId(digest_named(text, "job")))
+    if len(text) < PREFIX_MIN or not _HEX.fullmatch(text):
+        raise InvalidField(f"{text[:80]!r} is no job id", field="job", limit=f"{PREFIX_MIN} to 64 characters of 0-9a-f")
+    found = list(islice((state for state in desk.states() if state.job_id.hex().startswith(text)), 2))
+    if not found:
+        raise UnknownJob(f"no job begins with {text}", field="job", fix="see `quorate compute list`")
+    if len(found) > 1:
+        raise InvalidField(f"more than one job begins with {text}", field="job", fix="give more of the id")
+    return found[0]
+
+
+def waiting(ask: JobIds) -> JobIds:
+    """The question as it was asked. Raises InvalidField when it would be waited for too long."""
+    if not 0 <= ask.wait_ms <= WAIT_MS_MAX:
+        raise InvalidField(str(ask.wait_ms), field="wait_ms", limit=f"0 to {WAIT_MS_MAX} ms", fix="ask again instead")
+    return ask
+
+
+def newest(desk: Desk, limit: int) -> list[JobState]:
+    """Raises InvalidField for a limit out of range."""
+    if not 1 <= limit <= LISTED_MAX:
+        raise InvalidField(str(limit), field="limit", limit=f"1 to {LISTED_MAX}")
+    return list(islice(desk.states(), limit))
+
+
+def blob_bytes_max(genesis: Genesis) -> int:
+    """The largest blob this network has a use for: a program, or a sealed input."""
+    return max(genesis.caps.program_bytes, genesis.caps.input_bytes + SEALED_OVERHEAD_BYTES)
+
+
+def missing_blobs(desk: Desk, digests: Sequence[Digest]) -> list[Digest]:
+    """Those that are not here, each once, so that only they are sent."""
+    if len(digests) > DIGESTS_MAX:
+        raise TooLarge(f"{len(digests)} digests", field="digests", limit=str(DIGESTS_MAX), fix="ask in parts")
+    return [digest for digest in dict.fromkeys(digests) if not desk.blobs.has(digest)]
+
+
+async def put_blob(desk: Desk, digest: Digest, data: bytes) -> None:
+    """Durable when it returns. Raises InvalidField when `data` has another digest: nothing is stored then."""
+    if blob_digest(data) != digest:
+        raise InvalidField("the bytes have another digest", field="digest", fix="name the BLAKE3-256 digest of the body")
+    await desk.blobs.put(data)
+
+
+async def get_blob(desk: Desk, digest: Digest) -> bytes:
+    data = await desk.blobs.get(digest)
+    if data is None:
+        raise UnknownBlob(f"no bytes with digest {digest.hex()}", field="digest")
+    return data

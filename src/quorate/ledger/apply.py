@@ -1,0 +1,129 @@
+"""The ledger is one pure state machine: `apply(state, transaction, block, verify) -> Applied`. No clock, no randomness, no disk.
+
+A transaction is applied whole or not at all: its rule returns a new state or refuses with a status, and the old state was never touched.
+The same transaction of the same signer again gets the first answer and changes nothing, unless that answer was one of `status.NOT_YET`.
+`verify` checks quoted signatures; it is a parameter so that a replay may trust what was verified before, and a simulation may have its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from quorate.crypto.digests import digest
+from quorate.ledger import accounts, closing, escrow, force, slashing
+from quorate.ledger.ballots import Verify
+from quorate.ledger.call import AuthenticatedTx, BlockContext, Call, Done, Rule
+from quorate.ledger.state import RETAIN_MS, Answered, State, advanced, replace, sweep_at
+from quorate.ledger.status import NOT_YET, Refused, Status
+from quorate.model.codec import Value, encode
+from quorate.model.transaction import (
+    Cancel,
+    CloseForced,
+    DepositStake,
+    Equivocation,
+    Expire,
+    ForceCommit,
+    ForceReveal,
+    ForceRound,
+    OpenEscrow,
+    PostOffer,
+    Register,
+    Settle,
+    TransferCredits,
+)
+
+RULES: dict[type[Value], Rule[Any]] = {
+    Register: accounts.register,
+    TransferCredits: accounts.transfer,
+    DepositStake: accounts.deposit,
+    PostOffer: accounts.post_offer,
+    OpenEscrow: escrow.open_escrow,
+    Settle: closing.settle,
+    Cancel: closing.cancel,
+    Expire: closing.expire,
+    ForceRound: force.force_round,
+    ForceCommit: force.force_commit,
+    ForceReveal: force.force_reveal,
+    CloseForced: closing.close_forced,
+    Equivocation: slashing.punish_equivocation,
+}
+NONCED = (TransferCredits, DepositStake)
+"""Nothing in the state shows that one of these was applied before: each is spent for ever, whatever its answer was."""
+OPEN_TO_SEQUENCERS = (Expire, CloseForced)
+"""The ledger's own keys may post these without an account, so that no escrow waits for a party that is gone."""
+
+
+class Applied(NamedTuple):
+    """`fresh`: this transaction is part of the block and its events are new. Otherwise the state is the one that was given, and the events
+    (of the first answer, or those that a refusal quotes) are in the log already. `encoded` are the bytes of the events."""
+
+    state: State
+    status: Status
+    events: tuple[Value, ...]
+    encoded: tuple[bytes, ...]
+    detail: str
+    fresh: bool
+
+
+def apply(state: State, tx: AuthenticatedTx, block: BlockContext, verify: Verify) -> Applied:
+    """The state after `tx` in `block`, with the status and the events. Raises InvalidField when the block would go back in time."""
+    now = advanced(state, block.height, block.time_ms)
+    key = tx.signer + tx.id
+    known = now.answered.get(key)
+    if known is not None:
+        return Applied(state, known.status, known.events, _encoded(known.events), known.detail, fresh=False)
+    if key in now.spent:
+        return Applied(state, Status.OK, (), (), "applied before", fresh=False)
+    try:
+        done = _ruled(now, tx, block, verify)
+    except Refused as refusal:
+        return _refused(now, tx, refusal)
+    after = replace(done.state, answered=done.state.answered.put(key, Answered(Status.OK, "", done.events)))
+    return _recorded(after, tx, Status.OK, done.events, "")
+
+
+def _ruled(state: State, tx: AuthenticatedTx, block: BlockContext, verify: Verify) -> Done:
+    value = tx.value
+    if value.network != state.network:
+        raise Refused(Status.WRONG_NETWORK)
+    unknown = tx.signer not in state.accounts and type(value) is not type(None)
+    exempt = tx.noun == "register" or (isinstance(value, OPEN_TO_SEQUENCERS) and tx.signer in state.sequencers)
+    if unknown and not exempt:
+        raise Refused(Status.SIGNER_UNREGISTERED)
+    return RULES[type(value)](state, Call(value, tx.signer, block, verify))
+
+
+def _refused(state: State, tx: AuthenticatedTx, refusal: Refused) -> Applied:
+    quoted: tuple[Value, ...] = ()
+    if isinstance(refusal, closing.AlreadySettled):
+        quoted = (refusal.settlement,)
+    elif isinstance(refusal, escrow.AlreadyOpen):
+        quoted = (refusal.opened,)
+    if refusal.status not in NOT_YET:
+        remembered = Answered(refusal.status, refusal.detail, ())
+        state = replace(state, answered=state.answered.put(tx.signer + tx.id, remembered))
+        return _recorded(state, tx, refusal.status, (), refusal.detail)
+    applied = _chained(state, tx, refusal.status, (), refusal.detail)
+    return applied._replace(events=quoted, encoded=_encoded(quoted))
+
+
+def _recorded(
+    state: State, tx: AuthenticatedTx, status: Status, events: tuple[Value, ...], detail: str
+) -> Applied:
+    key = tx.signer + tx.id
+    if isinstance(tx.value, NONCED):
+        state = replace(state, spent=state.spent.put(key, True))
+    state = sweep_at(state, state.time_ms + RETAIN_MS, ("answer", key))
+    return _chained(state, tx, status, events, detail)
+
+
+def _chained(state: State, tx: AuthenticatedTx, status: Status, events: tuple[Value, ...], detail: str) -> Applied:
+    """The running digest covers unsigned bodies only, so that a replay does not depend on signatures (R10)."""
+    encoded = _encoded(events)
+    place = state.height.to_bytes(8, "big") + state.time_ms.to_bytes(8, "big")
+    chained = digest("ledger step", state.digest, place, tx.signer, tx.id, status.encode(), *encoded)
+    return Applied(replace(state, digest=chained), status, events, encoded, detail, fresh=True)
+
+
+def _encoded(events: tuple[Value, ...]) -> tuple[bytes, ...]:
+    return tuple(encode(event) for event in events)

@@ -1,0 +1,256 @@
+"""The whole state of the ledger as one frozen value of immutable tables: accounts, standing offers, rosters, escrows, what was answered.
+
+Nothing is kept for ever but accounts, their keys, and the marks of spent transfers and deposits, without which a copy of one could move the
+money again. Everything else is swept when its time has passed: offers and rosters at their expiry, answers and settled escrows after
+`RETAIN_MS` (so long equivocation can be punished), the mark that a job had its escrow once the job itself has expired.
+
+`digest` is a running digest over every transaction with its signer, status and events, from the network id on. The machine is
+deterministic, so it commits to the state; equal digests mean equal histories, and a replay that leads elsewhere shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from quorate.crypto.digests import digest, value_digest
+from quorate.crypto.signing import check_bundle, node_id
+from quorate.errors import InvalidField
+from quorate.ledger.ballots import Ballots, Terms
+from quorate.ledger.reputation import START
+from quorate.ledger.status import Status
+from quorate.ledger.table import Table
+from quorate.model.agreement import Agreement, EscrowOpened, Roster
+from quorate.model.codec import Value
+from quorate.model.identity import KeyBundle
+from quorate.model.network import Genesis
+from quorate.model.offer import Offer, Prices
+from quorate.model.settlement import Settlement
+from quorate.model.units import AMOUNT_MAX, Digest, JobId, NodeId
+
+HOUR_MS = 3_600_000
+RETAIN_MS = 24 * HOUR_MS
+THRESHOLD = (7, 10)
+"""The one default fraction that `verify.quorum` implements; jobs set their own threshold beside it."""
+
+
+class Account(msgspec.Struct, frozen=True):
+    """`offers` are the digests of the account's standing offers."""
+
+    bundle: KeyBundle
+    role: str
+    balance_micro: int
+    stake_micro: int
+    score: int = START
+    offers: tuple[Digest, ...] = ()
+
+
+class RosterRecord(msgspec.Struct, frozen=True):
+    """A roster whose offers all stood at `version` of the offers, with what new agreements are checked against."""
+
+    roster: Roster
+    digest: Digest
+    version: int
+    expires_ms: int
+    operators: int
+    engines: frozenset[str]
+    prices: Mapping[NodeId, Prices]
+    tariffs: frozenset[Prices]
+    fuel_max: int
+    memory_bytes_max: int
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """An agreement on its way to its end: what stands on the ledger, and until when members may add to it."""
+
+    cause: Literal["force", "cancel", "settle"]
+    forced: bool
+    commit_by_ms: int
+    reveal_by_ms: int
+    ballots: Ballots
+
+
+class Escrow(msgspec.Struct, frozen=True):
+    """`balance_micro` is what it holds, `bond_micro` of it the requester's bond. With a `settlement` it is closed and empty."""
+
+    terms: Terms
+    opened: EscrowOpened
+    job_expires_ms: int
+    balance_micro: int
+    bond_micro: int
+    pending: Pending | None = None
+    settlement: Settlement | None = None
+    slashed: tuple[NodeId, ...] = ()
+
+    @property
+    def agreement(self) -> Agreement:
+        return self.terms.agreement
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """The first answer to a transaction."""
+
+    status: Status
+    detail: str
+    events: tuple[Value, ...]
+
+
+Mark: TypeAlias = tuple[Literal["offer", "roster", "answer", "escrow", "job"], bytes]
+"""A row to be swept."""
+Marks: TypeAlias = "tuple[Mark, Any] | None"
+"""A linked list of marks, newest first: adding one shares the others."""
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """One moment of the ledger. `supply_micro` is the sum of all balances, stakes and escrows, for ever."""
+
+    network: Digest
+    genesis: Genesis
+    sequencers: frozenset[NodeId]
+    supply_micro: int
+    digest: Digest
+    height: int
+    time_ms: int
+    accounts: Table[NodeId, Account]
+    components: Table[bytes, NodeId]
+    offers: Table[Digest, Offer]
+    offers_version: int
+    rosters: Table[Digest, RosterRecord]
+    escrows: Table[Digest, Escrow]
+    jobs: Table[JobId, Digest]
+    answered: Table[bytes, Answered]
+    spent: Table[bytes, bool]
+    sweeps: Table[int, Marks]
+    swept_hour: int
+
+    def bundle(self, account: NodeId) -> KeyBundle | None:
+        """The registered keys of `account`, for whoever checks signatures."""
+        found = self.accounts.get(account)
+        return found.bundle if found else None
+
+
+def replace(state: State, **changes: Any) -> State:
+    return msgspec.structs.replace(state, **changes)
+
+
+def with_account(state: State, key: NodeId, **changes: Any) -> State:
+    account = msgspec.structs.replace(state.accounts[key], **changes)
+    return replace(state, accounts=state.accounts.put(key, account))
+
+
+def with_escrow(state: State, escrow: Escrow) -> State:
+    return replace(state, escrows=state.escrows.put(escrow.terms.agreement_id, escrow))
+
+
+def credited(state: State, key: NodeId, amount_micro: int) -> State:
+    return with_account(state, key, balance_micro=state.accounts[key].balance_micro + amount_micro)
+
+
+def sweep_at(state: State, time_ms: int, mark: Mark) -> State:
+    """Has `mark` swept in the first block a full hour or less after `time_ms`."""
+    hour = max(time_ms // HOUR_MS, state.swept_hour) + 1
+    return replace(state, sweeps=state.sweeps.put(hour, (mark, state.sweeps.get(hour))))
+
+
+def key_parts(bundle: KeyBundle) -> tuple[bytes, ...]:
+    """The component keys of a bundle: none of them may belong to a second account (R9)."""
+    return tuple(part for part in (bundle.ed25519, bundle.ml_dsa) if part)
+
+
+def genesis_state(genesis: Genesis) -> State:
+    """The state before the first block. Raises InvalidField or BadSignature for a genesis that no network can start from."""
+    network = value_digest(genesis)
+    if genesis.threshold != THRESHOLD:
+        raise InvalidField(str(genesis.threshold), field="threshold", limit=str(THRESHOLD), fix="set a threshold per job")
+    accounts: Table[NodeId, Account] = Table()
+    components: Table[bytes, NodeId] = Table()
+    for item in genesis.accounts:
+        check_bundle(item.bundle)
+        key = node_id(item.bundle)
+        if item.bundle.suite not in genesis.suites:
+            raise InvalidField(str(item.bundle.suite), field="accounts", limit=", ".join(genesis.suites))
+        for part in key_parts(item.bundle):
+            if part in components:
+                raise InvalidField("one key in two accounts", field="accounts", fix="make fresh keys for each")
+            components = components.put(part, key)
+        accounts = accounts.put(key, Account(item.bundle, item.role, item.balance_micro, item.stake_micro))
+    supply = sum(item.balance_micro + item.stake_micro for item in genesis.accounts)
+    if supply > AMOUNT_MAX:
+        raise InvalidField(str(supply), field="accounts", limit=f"{AMOUNT_MAX} micro-credits in all")
+    return State(
+        network=network,
+        genesis=genesis,
+        sequencers=frozenset(node_id(bundle) for bundle in genesis.ledger),
+        supply_micro=supply,
+        digest=digest("ledger genesis", network),
+        height=0,
+        time_ms=genesis.created_ms,
+        accounts=accounts,
+        components=components,
+        offers=Table(),
+        offers_version=0,
+        rosters=Table(),
+        escrows=Table(),
+        jobs=Table(),
+        answered=Table(),
+        spent=Table(),
+        sweeps=Table(),
+        swept_hour=genesis.created_ms // HOUR_MS,
+    )
+
+
+def advanced(state: State, height: int, time_ms: int) -> State:
+    """The state at the start of a block. Raises InvalidField when the block would go back."""
+    if height < state.height or time_ms < state.time_ms:
+        raise InvalidField(
+            f"height {height} at {time_ms} ms",
+            field="block",
+            limit=f"height {state.height} or more, {state.time_ms} ms or later",
+        )
+    if (height, time_ms) == (state.height, state.time_ms):
+        return state
+    state = replace(state, height=height, time_ms=time_ms)
+    hour = time_ms // HOUR_MS
+    return _swept(state, hour) if hour > state.swept_hour else state
+
+
+def _swept(state: State, hour: int) -> State:
+    for due in sorted(at for at, _ in state.sweeps.items() if at <= hour):
+        marks = state.sweeps.get(due)
+        while marks:
+            mark, marks = marks
+            state = _without(state, mark)
+        state = replace(state, sweeps=state.sweeps.without(due))
+    return replace(state, swept_hour=hour)
+
+
+def _without(state: State, mark: Mark) -> State:
+    table, key = mark
+    if table == "offer":
+        return _without_offer(state, Digest(key))
+    if table == "roster":
+        return replace(state, rosters=state.rosters.without(Digest(key)))
+    if table == "answer":
+        return replace(state, answered=state.answered.without(key))
+    if table == "job":
+        return replace(state, jobs=state.jobs.without(JobId(key)))
+    return replace(state, escrows=state.escrows.without(Digest(key)))
+
+
+def _without_offer(state: State, key: Digest) -> State:
+    offer = state.offers.get(key)
+    if offer is None:
+        return state
+    left = tuple(other for other in state.accounts[offer.provider].offers if other != key)
+    return replace(with_account(state, offer.provider, offers=left), offers=state.offers.without(key))
+
+
+def withdrawn(state: State, key: NodeId) -> State:
+    """All offers of `key` cease to stand: its stake or score no longer backs them."""
+    offers = state.offers
+    for offer in state.accounts[key].offers:
+        offers = offers.without(offer)
+    state = with_account(state, key, offers=())
+    return replace(state, offers=offers, offers_version=state.offers_version + 1)

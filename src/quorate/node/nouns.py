@@ -1,0 +1,44 @@
+"""Which type a noun stands for, for letters and for ledger events."""
+
+from __future__ import annotations
+
+import cbor2
+
+from quorate.errors import MalformedBytes
+from quorate.model.agreement import EscrowOpened
+from quorate.model.assignment import Ack, Assignment, Brief, CancelAck, CancelOrder, Started
+from quorate.model.claim import Commit, Delivery, DeliveryAck, Opening, RoundAbort, RoundClose
+from quorate.model.codec import Value, noun
+from quorate.model.settlement import Settlement
+
+_LETTERS: tuple[type[Value], ...] = (
+    Ack,
+    Assignment,
+    Brief,
+    CancelAck,
+    CancelOrder,
+    Commit,
+    Delivery,
+    DeliveryAck,
+    Opening,
+    RoundAbort,
+    RoundClose,
+    Started,
+)
+VALUES: dict[str, type[Value]] = {noun(kind): kind for kind in _LETTERS}
+
+
+class Events:
+    """Ledger events carry their noun inside: it is read before they are decoded as that type."""
+
+    _kinds: dict[str, type[Value]] = {noun(kind): kind for kind in (EscrowOpened, Settlement)}  # noqa: RUF012
+
+    def of(self, event: bytes) -> type[Value] | None:
+        try:
+            plain = cbor2.loads(event, max_depth=24)
+        except (cbor2.CBORError, ValueError) as fault:
+            raise MalformedBytes(str(fault), field="event") from None
+        return self._kinds.get(plain.get("type")) if isinstance(plain, dict) else None
+
+
+EVENTS = Events()

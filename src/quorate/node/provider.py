@@ -1,0 +1,328 @@
+"""A provider: offers, checks assignments, runs guests in the jail, claims (protocol messages 1 and 5 to 10)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from quorate.crypto.digests import body_digest
+from quorate.crypto.signing import Identity
+from quorate.crypto.wrapping import SealKey
+from quorate.errors import BadCommitment, BadSeal, QuorateError, UserError
+from quorate.execute.engine import Engine, Limits, Task
+from quorate.jobs import lease
+from quorate.jobs.lease import LeaseState
+from quorate.model.assignment import Assignment, Brief
+from quorate.model.claim import INLINE_BYTES_MAX, Commit, Delivery
+from quorate.model.codec import Value, decode
+from quorate.model.effects import Check, Effect, Fetch, Post, Run, Send, Stop
+from quorate.model.evidence import Proven, Signed
+from quorate.model.network import Genesis
+from quorate.model.offer import Offer
+from quorate.model.settlement import Settlement
+from quorate.model.transaction import Answer, PostOffer
+from quorate.model.units import Digest, NodeId
+from quorate.node.checking import refusal_of
+from quorate.node.fetching import fetch_all
+from quorate.node.nouns import EVENTS, VALUES
+from quorate.node.postbox import Letter
+from quorate.node.posting import POST_TIMER, PostingShell
+from quorate.node.shell import HEARTBEAT_MS, Turn, World, pack
+from quorate.privacy.tier import Place, tier_for
+
+log = logging.getLogger("quorate.node")
+
+BEAT_TIMER = b"\0beat"
+BRIEFS_MAX = 4096
+HOT_RESULTS_MAX = 512
+DONE_IN_MEMORY_MAX = 512
+"""More than one save holds: what is not saved yet must be found here."""
+KEPT = ("assignment", "round_close", "delivery_ack")
+
+
+class Duty(NamedTuple):
+    """What makes a node a provider."""
+
+    engine: Engine
+    seal_key: SealKey
+    measure: Callable[[Engine], Awaitable[Offer]]
+
+
+class ProviderNode(PostingShell):
+    """Runs what it is assigned. `measure` makes the Offer from a self-test of the started engine; `seal_key` is the
+    private half of the key in it."""
+
+    role = "provider"
+
+    def __init__(self, genesis: Genesis, network: Digest, identity: Identity, world: World, duty: Duty) -> None:
+        super().__init__(genesis, network, identity, world)
+        self.prepare()
+        self.engine, self.seal_key, self._measure = duty
+        self.offer: Offer
+        self.leases: dict[bytes, LeaseState] = {}
+        self._briefs: OrderedDict[bytes, bytes] = OrderedDict()
+        self._hot: OrderedDict[bytes, bytes] = OrderedDict()
+        self._done: OrderedDict[bytes, LeaseState] = OrderedDict()
+        self._offer_signed: Signed | None = None
+        self._decoder = msgspec.msgpack.Decoder(LeaseState)
+
+    async def start(self) -> None:
+        await self.engine.start()
+        self.offer = await self._measure(self.engine)
+        await super().start()
+
+    async def close(self) -> None:
+        await super().close()
+        await self.engine.close()
+
+    def restore(self, turn: Turn) -> None:
+        self._offer_signed = self.postbox.sign([self.offer])[0]
+        self.post(b"offer", Post(PostOffer(network=self.network, offer=self._offer_signed)), turn)
+        for key, row in self.world.store.scan("lease"):
+            state = self._decoder.decode(row)
+            if state.stage != "done":
+                self.leases[key] = state
+                self._step(key, lease.Restarted(), turn)
+        self.timers.set(BEAT_TIMER, self.now())
+
+    def met(self, peer: NodeId, turn: Turn) -> None:
+        turn.send(peer, self.offer, after_save=False)
+
+    # Letters
+
+    def letter(self, letter: Letter, turn: Turn) -> None:
+        name = letter.signed.noun
+        if name in ("answer", "proven"):
+            self.ledger_letter(letter, turn)
+        elif name == "brief":
+            self._remember(letter.signed.body)
+        elif name == "assignment":
+            self._assigned(letter, decode(letter.signed.body, Assignment), turn)
+        elif name in ("round_close", "round_abort", "opening", "delivery_ack", "cancel_order"):
+            value: Any = decode(letter.signed.body, VALUES[name])
+            self._received(value.agreement, letter, value, turn)
+
+    def _remember(self, body: bytes) -> None:
+        brief = decode(body, Brief)
+        self._briefs[body_digest("agreement", brief.agreement.body)] = body
+        if len(self._briefs) > BRIEFS_MAX:
+            self._briefs.popitem(last=False)
+
+    def _assigned(self, letter: Letter, value: Assignment, turn: Turn) -> None:
+        if value.member != self.node_id or value.network != self.network:
+            return
+        if self._lease(value.agreement) is not None:
+            self._received(value.agreement, letter, value, turn)
+            return
+        brief = self._briefs.get(value.agreement)
+        if brief is None:
+            return
+        context = decode(brief, Brief)
+        state, effects = lease.begin(letter.signed, brief, self.now())
+        evidence = (letter.signed, context.job, context.agreement, context.escrow.checkpoint)
+        self.keep_stamps((item for item in evidence if item.stamp in self._known(item)), turn)
+        self._became(value.agreement, state, turn)
+        self._carry_out(value.agreement, effects, turn)
+
+    def _known(self, signed: Signed) -> tuple[Digest, ...]:
+        """The stamp of quoted evidence, when it came along; what did not come is refused by the check that needs it."""
+        try:
+            self.stamps.get(signed.stamp)
+        except QuorateError:
+            return ()
+        return (signed.stamp,)
+
+    def _lease(self, key: bytes) -> LeaseState | None:
+        """The lease of an agreement. Those done long ago are read from the store: memory does not grow with the jobs
+        served."""
+        state = self.leases.get(key) or self._done.get(key)
+        if state is None:
+            row = self.world.store.load("lease", key)
+            state = self._decoder.decode(row) if row else None
+        return state
+
+    def _received(self, key: bytes, letter: Letter, value: Value, turn: Turn) -> None:
+        if letter.signed.noun in KEPT:
+            self.keep_stamps((letter.signed,), turn)
+        self._step(key, lease.Received(letter.sender, value, letter.signed), turn)
+
+    def _step(self, key: bytes, event: lease.Event, turn: Turn) -> None:
+        before = self._lease(key)
+        if before is None:
+            return
+        state, effects = lease.step(before, event, self.now())
+        if state is not before:
+            self._became(key, state, turn)
+        self._carry_out(key, effects, turn)
+
+    def _became(self, key: bytes, state: LeaseState, turn: Turn) -> None:
+        turn.save("lease", key, pack(state))
+        if state.stage == "done":
+            self.leases.pop(key, None)
+            self._done[key] = state
+            if len(self._done) > DONE_IN_MEMORY_MAX:
+                self._done.popitem(last=False)
+        else:
+            self.leases[key] = state
+        self.timers.set(key, lease.deadline(state))
+
+    def tick(self, key: bytes, turn: Turn) -> None:
+        if key == POST_TIMER:
+            self.resend(turn)
+        elif key == BEAT_TIMER:
+            self.timers.set(BEAT_TIMER, type(self.now())(self.now() + HEARTBEAT_MS))
+            for node in {state.node for state in self.leases.values()}:
+                turn.send(node, self.hello(), after_save=False)
+        else:
+            self._step(key, lease.Tick(), turn)
+            state = self.leases.get(key)
+            if state is not None:
+                self.timers.set(key, lease.deadline(state))
+
+    # Effects
+
+    def _carry_out(self, key: bytes, effects: tuple[Effect, ...], turn: Turn) -> None:
+        for effect in effects:
+            if isinstance(effect, Send):
+                self._send(key, effect, turn)
+            elif isinstance(effect, Post):
+                self.post(key, effect, turn)
+            elif isinstance(effect, Check):
+                self._check(key, turn)
+            elif isinstance(effect, Fetch):
+                self._fetch(key, effect, turn)
+            elif isinstance(effect, Run):
+                turn.after.append(lambda: self._run(key))
+            elif isinstance(effect, Stop):
+                turn.after.append(lambda: self._stop(key))
+
+    def _send(self, key: bytes, effect: Send, turn: Turn) -> None:
+        value = effect.value
+        if isinstance(value, Delivery):
+            self.spawn(self._deliver_result(effect.to, value))
+            return
+        if isinstance(value, Commit) and effect.after_save:
+            place = len(turn.later)
+            turn.signed.append(lambda signed: self._own_commit(key, signed[place]))
+        turn.send(effect.to, value, after_save=effect.after_save)
+
+    def _own_commit(self, key: bytes, signed: Signed) -> None:
+        def keep(turn: Turn) -> None:
+            state = self.leases.get(key)
+            if state is not None and state.commit is None:
+                self.keep_stamps((signed,), turn)
+                self._step(key, lease.OwnCommit(signed), turn)
+
+        self.put(keep)
+
+    async def _deliver_result(self, to: NodeId, value: Delivery) -> None:
+        """Small results travel inside the delivery; larger ones are fetched by digest."""
+        parts = {}
+        for field, digest in (("result", value.result_digest), ("log", value.log_digest)):
+            data = self._hot.get(digest) or await self.world.blobs.get(digest)
+            if data is not None and len(data) <= INLINE_BYTES_MAX:
+                parts[field] = data
+        filled = msgspec.structs.replace(value, **parts)
+        self.put(lambda turn: turn.send(to, filled, after_save=False))
+
+    def _check(self, key: bytes, turn: Turn) -> None:
+        state = self.leases[key]
+        refusal = refusal_of(state, self.offer, self.genesis, self.postbox, self.world.clock.now_ms())
+        if refusal:
+            log.info("refused %s: %s", key.hex()[:8], refusal)
+        self._step(key, lease.Checked(refusal), turn)
+
+    def _fetch(self, key: bytes, effect: Fetch, turn: Turn) -> None:
+        if all(self.world.blobs.has(digest) for digest in effect.digests):
+            self._step(key, lease.Fetched(()), turn)
+        else:
+            turn.after.append(lambda: self._bring(key, effect))
+
+    async def _bring(self, key: bytes, effect: Fetch) -> None:
+        others = tuple(peer for peer in self.world.transport.peers() if peer not in effect.sources)
+        missing = await fetch_all(self.world, effect.digests, (*effect.sources, *others), self.genesis.caps.input_bytes)
+        self.put(lambda turn: self._step(key, lease.Fetched(missing), turn))
+
+    async def _run(self, key: bytes) -> None:
+        state = self.leases.get(key)
+        if state is None or state.stage != "running":
+            return
+        event = await self._execute(key, state)
+        if event is not None:
+            self.put(lambda turn: self._step(key, event, turn))
+
+    async def _execute(self, key: bytes, state: LeaseState) -> lease.Event | None:
+        job = state.job
+        program, blob = await asyncio.gather(
+            self.world.blobs.get(job.core.program.digest), self.world.blobs.get(job.input_digest)
+        )
+        if program is None or blob is None:
+            return lease.Unopenable("blob_missing")
+        place = Place(self.node_id, state.agreement_id, self.seal_key)
+        tier = tier_for(job)
+        try:
+            opened = tier.open(job, place, state.order.wrap, blob)
+        except (BadSeal, BadCommitment) as fault:
+            log.info("input of %s does not open as committed: %s", key.hex()[:8], fault)
+            return lease.Unopenable("input_unopenable")
+        try:
+            execution = await self.engine.run(self._task(key, state, program, opened.plaintext))
+        except UserError as fault:
+            return lease.Unopenable(f"{type(fault).__name__} {fault.field}"[:120])
+        if execution.status == "cancelled":
+            return None
+        sealed = tier.seal(job, place, opened, execution, self.world.entropy.draw)
+        await self.world.blobs.put(sealed.result)
+        await self.world.blobs.put(sealed.log)
+        self._keep_hot(sealed.body.result_digest, sealed.result)
+        self._keep_hot(sealed.body.log_digest, sealed.log)
+        return lease.Ran(sealed.body, self.world.entropy.draw(32))
+
+    def _keep_hot(self, digest: bytes, data: bytes) -> None:
+        if len(data) <= INLINE_BYTES_MAX:
+            self._hot[digest] = data
+            if len(self._hot) > HOT_RESULTS_MAX:
+                self._hot.popitem(last=False)
+
+    def _task(self, key: bytes, state: LeaseState, program: bytes, plaintext: bytes) -> Task:
+        core = state.job.core
+        limits = Limits(
+            memory_bytes=core.limits.memory_bytes,
+            fuel=core.limits.fuel,
+            run_ms=core.limits.run_ms,
+            output_bytes=core.limits.output_bytes,
+        )
+        return Task(
+            id=key,
+            module=program,
+            digest=core.program.digest,
+            profile=core.program.profile,
+            entry=core.program.entry,
+            args=core.arguments,
+            stdin=plaintext,
+            limits=limits,
+        )
+
+    async def _stop(self, key: bytes) -> None:
+        await self.engine.cancel(key)
+        self.put(lambda turn: self._step(key, lease.Stopped(), turn))
+
+    # Ledger
+
+    def answered(self, owner: bytes, transaction: Value, answer: Answer, turn: Turn) -> None:
+        if answer.status != "ok":
+            log.info("ledger on %s: %s %s", owner.hex()[:8], answer.status, answer.detail)
+
+    def happened(self, event: bytes, proven: Proven, turn: Turn) -> None:
+        kind = EVENTS.of(event)
+        if kind is Settlement:
+            settlement = decode(event, Settlement)
+            state = self._lease(settlement.agreement)
+            if state is not None and state.stage != "done":
+                self.keep_stamps((proven.checkpoint,), turn)
+                self._step(settlement.agreement, lease.Settled(settlement, proven), turn)

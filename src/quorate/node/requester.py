@@ -1,0 +1,394 @@
+"""A requester's node: runs the life cycle of its users' jobs, holds ciphertext and claims, never a user's key.
+
+What the door asks of it is `quorate.api.commands.Desk`. Decisions are in the machines (`jobs/`), the market and the
+ledger; here they are carried out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from quorate.cohort.selection import wrapped_members
+from quorate.crypto.digests import blob_digest, body_digest
+from quorate.crypto.signing import Identity
+from quorate.errors import IdempotencyConflict, InvalidField, QuorateError, UnknownJob
+from quorate.jobs import lifecycle
+from quorate.jobs.admission import admit
+from quorate.jobs.state import (
+    CancelAsked,
+    Event,
+    JobState,
+    Opened,
+    Received,
+    Refused,
+    Restarted,
+    Settled,
+    Stored,
+    Tick,
+    Wrap,
+    Wrapped,
+)
+from quorate.model.agreement import EscrowOpened
+from quorate.model.codec import Value, decode, noun
+from quorate.model.effects import Conclude, Effect, Fetch, Keep, Match, Post, Send
+from quorate.model.evidence import Proven, Signed
+from quorate.model.job import Job
+from quorate.model.network import Genesis
+from quorate.model.offer import Offer
+from quorate.model.outcome import Receipt
+from quorate.model.settlement import Settlement
+from quorate.model.submission import Accepted, Draw, Draws, JobIds, Order, QuoteRequest, ResultView, Submission, Wraps
+from quorate.model.transaction import Answer
+from quorate.model.units import Digest, JobId, Millis, NodeId
+from quorate.node import requester_views as views
+from quorate.node.fetching import fetch_all
+from quorate.node.nouns import EVENTS, VALUES
+from quorate.node.postbox import Letter
+from quorate.node.posting import POST_TIMER, PostingShell
+from quorate.node.shell import Turn, World, pack
+from quorate.node.trade import Trade
+
+log = logging.getLogger("quorate.node")
+
+DONE_IN_MEMORY_MAX = 1_000
+KEPT = frozenset({"ack", "commit", "cancel_ack"})
+MEMBER_NOUNS = frozenset({"ack", "started", "commit", "opening", "delivery", "cancel_ack"})
+
+
+class RequesterNode(PostingShell):
+    """`Desk` for the door, shell for the machines of `jobs/lifecycle`."""
+
+    role = "requester"
+
+    def __init__(self, genesis: Genesis, network: Digest, identity: Identity, world: World) -> None:
+        super().__init__(genesis, network, identity, world)
+        self.prepare()
+        self.jobs: dict[JobId, JobState] = {}
+        self.by_agreement: dict[bytes, JobId] = {}
+        self.trade = Trade(genesis, network, self.node_id, self.ledger)
+        self._done: OrderedDict[JobId, JobState] = OrderedDict()
+        self._decoder = msgspec.msgpack.Decoder(JobState)
+        self._changed = asyncio.Condition()
+
+    def restore(self, turn: Turn) -> None:
+        for key, row in self.world.store.scan("offer"):
+            self.trade.restore_offer(NodeId(key), msgspec.msgpack.decode(row, type=Signed))
+        for key, row in self.world.store.scan("job"):
+            state = self._decoder.decode(row)
+            if state.stage != "done":
+                self._live(state)
+                self._step(JobId(key), Restarted(), turn)
+
+    def _live(self, state: JobState) -> None:
+        self.jobs[state.job_id] = state
+        if state.agreement:
+            self.by_agreement[state.agreement_id] = state.job_id
+
+    # Letters
+
+    def letter(self, letter: Letter, turn: Turn) -> None:
+        name = letter.signed.noun
+        if name in ("answer", "proven"):
+            self.ledger_letter(letter, turn)
+        elif name == "standing":
+            self.trade.standing(letter.sender, letter.signed.body)
+        elif name == "offer":
+            self._offer(letter, turn)
+        elif name in MEMBER_NOUNS:
+            value: Any = decode(letter.signed.body, VALUES[name])
+            job_id = self.by_agreement.get(value.agreement)
+            if job_id is None:
+                return
+            if name in KEPT:
+                self.keep_stamps((letter.signed,), turn)
+            self._step(job_id, Received(letter.sender, value, letter.signed), turn)
+
+    def _offer(self, letter: Letter, turn: Turn) -> None:
+        offer = decode(letter.signed.body, Offer)
+        if offer.provider == letter.sender and offer.network == self.network:
+            self.keep_stamps((letter.signed,), turn)
+            turn.save("offer", letter.sender, msgspec.msgpack.encode(letter.signed))
+            self.trade.learn(letter.signed, offer)
+
+    # Machines
+
+    def _step(self, job_id: JobId, event: Event, turn: Turn) -> None:
+        before = self.jobs.get(job_id)
+        if before is None:
+            return
+        state, effects = lifecycle.step(before, event, self.now())
+        if state is not before:
+            self._became(state, turn)
+        self._carry_out(job_id, effects, turn)
+
+    def _became(self, state: JobState, turn: Turn) -> None:
+        turn.save("job", state.job_id, pack(state))
+        self._live(state)
+        self.timers.set(state.job_id, lifecycle.deadline(state))
+        if state.stage == "done":
+            self.jobs.pop(state.job_id, None)
+            if state.agreement:
+                self.by_agreement.pop(state.agreement_id, None)
+            self._done[state.job_id] = state
+            if len(self._done) > DONE_IN_MEMORY_MAX:
+                self._done.popitem(last=False)
+        turn.after.append(self._tell)
+
+    async def _tell(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    def tick(self, key: bytes, turn: Turn) -> None:
+        if key == POST_TIMER:
+            self.resend(turn)
+            return
+        job_id = JobId(key)
+        self._step(job_id, Tick(self.heard), turn)
+        state = self.jobs.get(job_id)
+        if state is not None:
+            due = lifecycle.deadline(state)
+            self.timers.set(key, Millis(max(due, self.now() + 50)) if due is not None else None)
+
+    def _carry_out(self, job_id: JobId, effects: tuple[Effect, ...], turn: Turn) -> None:
+        for effect in effects:
+            if isinstance(effect, Send):
+                turn.send(effect.to, effect.value, after_save=effect.after_save)
+            elif isinstance(effect, Post):
+                self.post(job_id, effect, turn)
+            elif isinstance(effect, Match):
+                self._match(job_id, turn)
+            elif isinstance(effect, Keep):
+                turn.before.append(self.world.blobs.put(effect.data))
+            elif isinstance(effect, Fetch):
+                turn.after.append(lambda wish=effect: self._bring(job_id, wish))  # type: ignore[misc]
+            elif isinstance(effect, Conclude):
+                turn.after.append(self._tell)
+
+    def _match(self, job_id: JobId, turn: Turn) -> None:
+        state = self.jobs[job_id]
+        if self.trade.wants_standing(self.now()):
+            turn.send(self.ledger, self.trade.question(), after_save=False)
+        event = self.trade.match(state, self.jobs.values(), self.world.clock.now_ms())
+        self._step(job_id, event, turn)
+
+    async def _bring(self, job_id: JobId, wish: Fetch) -> None:
+        missing = await fetch_all(self.world, wish.digests, wish.sources, self.genesis.caps.input_bytes)
+        have = tuple(digest for digest in wish.digests if digest not in missing)
+        self.put(lambda turn: self._step(job_id, Stored(have), turn))
+
+    # Ledger
+
+    def answered(self, owner: bytes, transaction: Value, answer: Answer, turn: Turn) -> None:
+        if answer.status not in ("ok", "already_settled", "escrow_exists", "duplicate"):
+            self._step(JobId(owner), Refused(noun(transaction), answer.status, answer.detail), turn)
+
+    def happened(self, event: bytes, proven: Proven, turn: Turn) -> None:
+        kind = EVENTS.of(event)
+        if kind is EscrowOpened:
+            self._escrow_opened(decode(event, EscrowOpened), proven, turn)
+        elif kind is Settlement:
+            settlement = decode(event, Settlement)
+            job_id = self.by_agreement.get(settlement.agreement)
+            if job_id is not None:
+                self.keep_stamps((proven.checkpoint,), turn)
+                self._step(job_id, Settled(settlement, proven), turn)
+
+    def _escrow_opened(self, event: EscrowOpened, proven: Proven, turn: Turn) -> None:
+        job_id = self.by_agreement.get(event.agreement)
+        state = self.jobs.get(job_id) if job_id else None
+        if job_id is None or state is None or state.stage != "escrow":
+            return
+        signed = self.postbox.sign([state.terms])[0]
+        self.keep_stamps((proven.checkpoint, signed), turn)
+        self._step(job_id, Opened(event, proven, signed), turn)
+
+    # Desk
+
+    @property
+    def blobs(self) -> Any:
+        return self.world.blobs
+
+    async def submit(self, submission: Submission) -> Accepted:
+        """Admits, saves, begins: all jobs or none. The same client key with the same body returns the first job
+        (R14)."""
+        for bundle in submission.bundles:
+            self.postbox.directory.add(bundle)
+        for stamp in submission.stamps:
+            self.stamps.add(stamp)
+        jobs = [self._admitted(order) for order in submission.orders]
+        blobs: Any = self.world.blobs
+        if submission.blobs:
+            await blobs.put_many(submission.blobs)
+        self._require_blobs(jobs, {blob_digest(data) for data in submission.blobs})
+        return Accepted(jobs=tuple(await self._in_turn(lambda turn: self._begin_all(submission.orders, turn))))
+
+    def _admitted(self, order: Order) -> Job:
+        self.postbox.verify(order.job)
+        job = decode(order.job.body, Job)
+        if order.job.noun != "job" or order.job.signer != job.core.requester:
+            raise InvalidField("not signed by the requester it names", field="requester")
+        if job.core.node != self.node_id:
+            raise InvalidField("names another node", field="node", limit=self.node_id.hex()[:16])
+        admit(job, self.genesis, self.world.clock.now_ms())
+        return job
+
+    def _require_blobs(self, jobs: Iterable[Job], fresh: set[Digest]) -> None:
+        for job in jobs:
+            for field, digest in (("program", job.core.program.digest), ("input", job.input_digest)):
+                if digest not in fresh and not self.world.blobs.has(digest):
+                    raise InvalidField("its bytes are not here", field=field, fix="send the blob first")
+
+    def _begin_all(self, orders: Iterable[Order], turn: Turn) -> list[JobId]:
+        known = [self._already(order) for order in orders]
+        ids = []
+        for order, first in zip(orders, known, strict=True):
+            ids.append(first or self._begin(order, turn))
+        return ids
+
+    def _already(self, order: Order) -> JobId | None:
+        job_id = JobId(body_digest("job", order.job.body))
+        if order.key:
+            row = self.world.store.load("client_key", self._client_key(order))
+            if row is not None and row != job_id:
+                raise IdempotencyConflict("this key was used for another job", field="key", fix="choose another key")
+            if row is not None:
+                return job_id
+        known = job_id in self.jobs or self.world.store.load("job", job_id) is not None
+        return job_id if known else None
+
+    def _client_key(self, order: Order) -> bytes:
+        return order.job.signer + order.key.encode()
+
+    def _begin(self, order: Order, turn: Turn) -> JobId:
+        job_id = JobId(body_digest("job", order.job.body))
+        self.keep_stamps((order.job,), turn)
+        if order.key:
+            turn.save("client_key", self._client_key(order), job_id)
+        state, effects = lifecycle.begin(order.job, job_id, self.world.entropy.draw(32), self.now())
+        self._became(state, turn)
+        self._carry_out(job_id, effects, turn)
+        return job_id
+
+    async def _in_turn(self, work: Any) -> Any:
+        """Runs `work` in the next turn and returns its result once that turn is durable; its exception reaches the
+        caller."""
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def inside(turn: Turn) -> None:
+            try:
+                result = work(turn)
+            except QuorateError as fault:
+                if not done.done():
+                    done.set_exception(fault)
+                return
+            turn.after.append(lambda: None if done.done() else done.set_result(result))
+
+        self.put(inside)
+        return await done
+
+    async def draws(self, ask: JobIds) -> Draws:
+        """Draws of those jobs that wait for wraps, as soon as there is one."""
+        deadline = self.now() + min(ask.wait_ms, 60_000)
+        while True:
+            ready = [
+                self._draw(self.jobs[job]) for job in ask.jobs if job in self.jobs and self.jobs[job].stage == "wraps"
+            ]
+            ended = any(job not in self.jobs or self.jobs[job].stage not in ("matching", "escrow") for job in ask.jobs)
+            if ready or ended or not await self._change_before(deadline):
+                return Draws(draws=tuple(ready))
+
+    async def _change_before(self, deadline: int) -> bool:
+        left = deadline - self.now()
+        if left <= 0:
+            return False
+        async with self._changed:
+            try:
+                await asyncio.wait_for(self._changed.wait(), left / 1000)
+            except TimeoutError:
+                return False
+        return True
+
+    def _draw(self, state: JobState) -> Draw:
+        assert state.roster is not None
+        assert state.escrow is not None
+        assert state.agreement_signed is not None
+        offers = tuple(self.trade.signed_offer(entry.provider) for entry in state.roster.entries)
+        evidence = (state.agreement_signed, state.escrow.checkpoint, *offers)
+        return Draw(
+            job=state.job_id,
+            agreement=state.agreement_signed,
+            escrow=state.escrow,
+            roster=state.roster,
+            offers=offers,
+            bundles=tuple(
+                self.postbox.directory[signed.signer] for signed in {item.signer: item for item in evidence}.values()
+            ),
+            stamps=self.stamps.of(evidence),
+        )
+
+    async def wrap(self, wraps: Wraps) -> None:
+        """The client's wraps, for exactly the members that may be asked."""
+        for entry in wraps.jobs:
+            state = self.state(JobId(entry.job))
+            if state.stage != "wraps" and not state.wraps:
+                raise InvalidField("waits for no keys", field="wraps", fix="ask for the draw first")
+            if state.stage == "wraps":
+                places = 2 if state.terms.proof.method == "rerun" else state.terms.proof.replicas
+                expected = wrapped_members(state.order, places, state.terms.rounds, state.terms.reserves)
+                if {wrap.member for wrap in entry.wraps} != set(expected):
+                    raise InvalidField("not for the members of the draw", field="wraps")
+
+        def inside(turn: Turn) -> None:
+            for entry in wraps.jobs:
+                given = tuple(Wrap(wrap.member, wrap.sealed) for wrap in entry.wraps)
+                self._step(JobId(entry.job), Wrapped(given), turn)
+
+        await self._in_turn(inside)
+
+    def state(self, job: JobId) -> JobState:
+        state = self.jobs.get(job) or self._done.get(job)
+        if state is None:
+            row = self.world.store.load("job", job)
+            if row is None:
+                raise UnknownJob(f"no job {job.hex()[:16]} here", field="job", fix="quorate compute list")
+            state = self._decoder.decode(row)
+        return state
+
+    def states(self) -> Iterable[JobState]:
+        """Newest first; those that ended long ago come from the store."""
+        rows = (self._decoder.decode(row) for _, row in self.world.store.scan("job"))
+        return sorted(rows, key=lambda state: (state.submitted_ms, state.job_id), reverse=True)
+
+    async def wait(self, ask: JobIds) -> list[JobState]:
+        deadline = self.now() + min(ask.wait_ms, 60_000)
+        while True:
+            states = [self.state(job) for job in ask.jobs]
+            if all(state.stage == "done" for state in states) or not await self._change_before(deadline):
+                return states
+
+    async def cancel(self, job: JobId) -> JobState:
+        """Returns when the job has ended: its guests are gone then."""
+        if not self.state(job).ended_ms:
+            await self._in_turn(lambda turn: self._step(job, CancelAsked(), turn))
+            deadline = self.now() + 60_000
+            while not self.state(job).ended_ms and await self._change_before(deadline):
+                pass
+        return self.state(job)
+
+    async def receipt(self, job: JobId) -> Receipt:
+        return views.receipt(self, self.state(job))
+
+    def result(self, job: JobId) -> ResultView:
+        return views.result(self, self.state(job))
+
+    def quote(self, request: QuoteRequest) -> dict[str, object]:
+        return self.trade.quote(request, self.jobs.values(), self.world.clock.now_ms())
+
+    def overview(self) -> dict[str, object]:
+        return views.overview(self)
