@@ -50,7 +50,7 @@ docs:
 
 guests:
 	@sh scripts/setup guests
-	@$(PYTHON_IN_VENV) scripts/guests.py $(ARGS)
+	@$(PYTHON_IN_VENV) examples/guests/build.py $(ARGS)
 
 lock:
 	@sh scripts/setup base

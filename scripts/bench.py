@@ -93,9 +93,10 @@ def section(outcome: Outcome) -> str:
 def chosen_scripts(names: list[str]) -> list[Path]:
     """The scripts to run; a name that is none of them ends the program."""
     scripts = {path.stem: path for path in sorted(BENCH.glob("*.py")) if not path.stem.startswith("_")}
-    unknown = [name for name in names if name not in scripts]
-    if unknown or not scripts:
-        raise SystemExit(f"bench: no script {', '.join(unknown)} in bench/; there are: {', '.join(scripts) or 'none'}")
+    if not scripts:
+        raise SystemExit("bench: there is no script in bench/")
+    if unknown := [name for name in names if name not in scripts]:
+        raise SystemExit(f"bench: no script {', '.join(unknown)} in bench/; there are: {', '.join(scripts)}")
     return [scripts[name] for name in names] if names else list(scripts.values())
 
 

@@ -33,7 +33,12 @@ settings.register_profile(
 settings.load_profile("ci" if IN_CI else "user")
 
 
+MAKES_OWN = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES")
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    for name in MAKES_OWN:  # a `make` inside a test is not a part of the `make test` around it
+        os.environ.pop(name, None)
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
 

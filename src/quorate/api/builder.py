@@ -1,8 +1,8 @@
 """Builds a job as a user thinks of it: `Job.builder().wasm(...).private_input(...).with_ownership_proof().build()`.
 
-`build` yields a `Draft`: immutable, not sealed, not signed, bound to no network. `Client.submit` seals and signs it. Everything that can be
-known to be wrong without a network is refused here, by the field that is wrong. Nothing is weakened silently: a private draft has
-commitment, encryption and ownership proof, or there is no draft.
+`build` yields a `Draft`: immutable, not sealed, not signed, bound to no network. `Client.submit` seals and signs it.
+Everything that can be known to be wrong without a network is refused here, by the field that is wrong. Nothing is
+weakened silently: a private draft has commitment, encryption and ownership proof, or there is no draft.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from quorate.errors import (
 )
 from quorate.execute.wasm.guard import DEFAULT as GUARD
 from quorate.execute.wasm.guard import inspect
-from quorate.execute.wasm.policy import ENTRY_DEFAULT, check_program
+from quorate.execute.wasm.policy import BUFFER_ENTRY, ENTRY_DEFAULT, check_program, takes_buffer
 from quorate.execute.wasm.sections import Outline
 from quorate.execute.wasm.wasi import MODULE
 from quorate.model import job as model
 from quorate.model.policy import Policy, Proof, Timeouts
 from quorate.model.program import Program
-from quorate.model.units import MIB, Count, Digest, Fuel, FuelAmount, MicroCredits, Millis, Ms
+from quorate.model.units import AMOUNT_MAX, COHORT_MAX, Digest, Fuel, MicroCredits, Millis
 
 ONE_IN_DEFAULT = 10
 BUDGET_DEFAULT_MICRO = 100_000_000
@@ -46,13 +46,29 @@ Method = Literal["trust", "rerun", "quorum"]
 Source = bytes | bytearray | str | os.PathLike[str]
 
 
-class ResourceLimits(model.ResourceLimits, frozen=True):
+class ResourceLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Hard limits of one run: `ResourceLimits(fuel=2_000_000_000)` leaves the others at the defaults of the network."""
 
-    memory_bytes: Count = 64 * MIB
-    fuel: FuelAmount = Fuel(10**9)
-    run_ms: Ms = Millis(30_000)
-    output_bytes: Count = MIB
+    memory_bytes: int = model.DEFAULT_LIMITS.memory_bytes
+    fuel: int = model.DEFAULT_LIMITS.fuel
+    run_ms: int = model.DEFAULT_LIMITS.run_ms
+    output_bytes: int = model.DEFAULT_LIMITS.output_bytes
+
+    def __post_init__(self) -> None:
+        self.exact()
+
+    def exact(self) -> model.ResourceLimits:
+        """As they become part of the signed job. Raises InvalidField for a limit that is none."""
+        for name in self.__struct_fields__:
+            amount = getattr(self, name)
+            if type(amount) is not int or not 1 <= amount <= AMOUNT_MAX:
+                raise InvalidField(repr(amount)[:40], field=name, limit=f"1 to {AMOUNT_MAX}", fix="give a whole number")
+        return model.ResourceLimits(
+            memory_bytes=self.memory_bytes,
+            fuel=Fuel(self.fuel),
+            run_ms=Millis(self.run_ms),
+            output_bytes=self.output_bytes,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,15 +98,21 @@ class Draft:
             raise InvalidField(
                 "missing from a private job",
                 field=missing[0],
-                fix="a private job carries commitment, encryption and ownership proof together: private_input(...), with_ownership_proof()",
+                fix="a private job carries all three: .private_input(...).with_ownership_proof()",
             )
         if not self.private and self.protections:
-            raise ContradictoryOptions("a public input has none", field=min(self.protections), fix="give a private_input")
+            raise ContradictoryOptions(
+                "a public input has none", field=min(self.protections), fix="give a private_input"
+            )
 
     @property
     def fingerprint(self) -> Digest:
         """Equal drafts, equal fingerprints. It stays with the client: it covers the plaintext."""
-        rest = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("module", "input", "protections")}
+        rest = {
+            name: getattr(self, name)
+            for name in self.__dataclass_fields__
+            if name not in ("module", "input", "protections")
+        }
         return digest("draft", msgspec.json.encode(rest, order="deterministic"), blob_digest(self.input))
 
 
@@ -109,7 +131,7 @@ class Builder:
         self._module: bytes | None = None
         self._input: tuple[bool, bytes] | None = None
         self._protections: set[str] = set()
-        self._limits: model.ResourceLimits | None = None
+        self._limits: ResourceLimits | None = None
         self._tier: Literal["none", "light", "full"] = "none"
         self._method: Method | None = None
         self._replicas: int | None = None
@@ -128,7 +150,8 @@ class Builder:
         return self
 
     def private_input(self, data: bytes | bytearray | os.PathLike[str]) -> Builder:
-        """Input that only the executors drawn for this job will see, committed to and encrypted. Needs `with_ownership_proof`."""
+        """Input that only the executors drawn for this job will see, committed to and encrypted. Needs
+        `with_ownership_proof`."""
         self._protections |= {"commitment", "encryption"}
         return self._take_input(True, data)
 
@@ -147,8 +170,8 @@ class Builder:
         self._protections.add("ownership_proof")
         return self
 
-    def limits(self, limits: model.ResourceLimits) -> Builder:
-        self._limits = limits
+    def limits(self, limits: ResourceLimits | model.ResourceLimits) -> Builder:
+        self._limits = ResourceLimits(**msgspec.structs.asdict(limits))
         return self
 
     def tier(self, wasm_tier: Literal["light", "full"]) -> Builder:
@@ -159,7 +182,8 @@ class Builder:
         return self
 
     def proof(self, method: Method, *, threshold: int = 0, one_in: int = ONE_IN_DEFAULT) -> Builder:
-        """How the result is checked: trust, rerun (one in `one_in`), quorum (`threshold` of the replicas; 0 is seven in ten)."""
+        """How the result is checked: trust, rerun (one in `one_in`), quorum (`threshold` of the replicas; 0 is seven in
+        ten)."""
         if method not in ("trust", "rerun", "quorum"):
             raise InvalidField(f"{method!r} is not built here", field="proof", limit="trust, rerun, quorum")
         self._method, self._threshold, self._one_in = method, threshold, one_in
@@ -210,7 +234,9 @@ class Builder:
     def privacy(self, *tiers: str) -> Builder:
         """Privacy tiers beyond sealing. None is built here: they are refused, and nothing weaker is taken."""
         if tiers:
-            raise PolicyRefused(f"{', '.join(tiers)} is not built here", field="privacy", fix="leave it out: executors see the input")
+            raise PolicyRefused(
+                f"{', '.join(tiers)} is not built here", field="privacy", fix="leave it out: executors see the input"
+            )
         return self
 
     def disclose_to_jury(self) -> Builder:
@@ -224,8 +250,9 @@ class Builder:
             raise InvalidField("missing", field="wasm", fix="give a module: .wasm(bytes or path)")
         private, content = self._input if self._input is not None else (False, b"")
         limits, rest = self._limited(), dict(self._rest)
-        program = _program(self._module, rest.pop("entry", ""), self._tier)
-        _check_use(program, self._module, rest.get("arguments", ()))
+        outline = inspect(self._module)
+        program = _program(self._module, outline, rest.pop("entry", ""), self._tier)
+        _check_use(program, outline, content, rest.get("arguments", ()))
         timeouts = self._clocks(limits)
         return Draft(
             program=program,
@@ -242,24 +269,29 @@ class Builder:
     def _limited(self) -> model.ResourceLimits:
         """The limits; a tier sets those that were not given, and what was given may not exceed the tier."""
         if self._tier == "none":
-            given = self._limits or ResourceLimits()
-        else:
-            memory, fuel, run = model.TIER_LIMITS[self._tier]
-            most = ResourceLimits(memory_bytes=memory, fuel=Fuel(fuel), run_ms=Millis(run))
-            given = self._limits or most
-            for name in ("memory_bytes", "fuel", "run_ms"):
-                if getattr(given, name) > getattr(most, name):
-                    limit = f"{getattr(most, name)} in tier {self._tier}"
-                    raise ContradictoryOptions(str(getattr(given, name)), field=name, limit=limit, fix="lower it or leave the tier out")
-        return model.ResourceLimits(**{name: getattr(given, name) for name in given.__struct_fields__})
+            return (self._limits or ResourceLimits()).exact()
+        memory, fuel, run = model.TIER_LIMITS[self._tier]
+        most = ResourceLimits(memory_bytes=memory, fuel=fuel, run_ms=run)
+        given = self._limits or most
+        for name in ("memory_bytes", "fuel", "run_ms"):
+            if getattr(given, name) > getattr(most, name):
+                raise ContradictoryOptions(
+                    str(getattr(given, name)),
+                    field=name,
+                    limit=f"{getattr(most, name)} in tier {self._tier}",
+                    fix="lower it or leave the tier out",
+                )
+        return given.exact()
 
     def _dial(self) -> Proof:
         replicas = 1 if self._replicas is None else self._replicas
-        if not 1 <= replicas <= model_replicas_max():
-            raise InvalidField(str(replicas), field="replication", limit=f"1 to {model_replicas_max()}")
+        if not 1 <= replicas <= COHORT_MAX:
+            raise InvalidField(str(replicas), field="replication", limit=f"1 to {COHORT_MAX}")
         method = self._method or ("quorum" if replicas > 1 else "rerun")
         if method != "quorum" and replicas > 1:
-            raise ContradictoryOptions(f"{replicas} with proof {method}", field="replication", limit="1", fix="choose proof quorum")
+            raise ContradictoryOptions(
+                f"{replicas} with proof {method}", field="replication", limit="1", fix="choose proof quorum"
+            )
         if not 0 <= self._threshold <= replicas:
             raise InvalidField(str(self._threshold), field="threshold", limit=f"0 to {replicas}")
         return Proof(method=method, replicas=replicas, threshold=self._threshold, one_in=self._one_in)
@@ -267,12 +299,6 @@ class Builder:
     def _clocks(self, limits: model.ResourceLimits) -> Timeouts:
         clocks = {"match_ms": MATCH_MS, "transfer_ms": TRANSFER_MS, "run_ms": limits.run_ms, "verify_ms": VERIFY_MS}
         return Timeouts(**{name: Millis(value) for name, value in (clocks | self._timeouts).items()})
-
-
-def model_replicas_max() -> int:
-    from quorate.model.units import COHORT_MAX
-
-    return COHORT_MAX
 
 
 def _defaults(timeouts: Timeouts) -> dict[str, Any]:
@@ -316,7 +342,9 @@ def _content(source: bytes | bytearray | os.PathLike[str], name: str, bytes_max:
     elif isinstance(source, os.PathLike):
         data = _read(Path(source), name, bytes_max)
     else:
-        raise InvalidField(f"a {type(source).__name__}", field=name, limit="bytes or a path", fix="encode text, or give a Path")
+        raise InvalidField(
+            f"a {type(source).__name__}", field=name, limit="bytes or a path", fix="encode text, or give a Path"
+        )
     if len(data) > bytes_max:
         raise TooLarge(f"{len(data)} bytes", field=name, limit=f"{bytes_max} bytes")
     return data
@@ -330,8 +358,7 @@ def _read(path: Path, name: str, bytes_max: int) -> bytes:
         raise UnreadableFile(f"{path}: {fault.strerror}", field=name, fix="name a file that you can read") from None
 
 
-def _program(module: bytes, entry: str, tier: Literal["none", "light", "full"]) -> Program:
-    outline = inspect(module)
+def _program(module: bytes, outline: Outline, entry: str, tier: Literal["none", "light", "full"]) -> Program:
     profile = _profile(outline)
     check_program(outline, profile, entry)
     return Program(
@@ -346,7 +373,8 @@ def _program(module: bytes, entry: str, tier: Literal["none", "light", "full"]) 
 
 
 def _profile(outline: Outline) -> Literal["pure", "command"]:
-    """What the module's imports ask for: nothing is `pure`, WASI is `command`; anything else is refused by the profile's check."""
+    """What the module's imports ask for: nothing is `pure`, WASI is `command`; anything else is refused by the
+    profile's check."""
     if any(item.module == MODULE for item in outline.imports):
         return "command"
     if outline.imports or outline.function_named("run") is not None:
@@ -354,11 +382,19 @@ def _profile(outline: Outline) -> Literal["pure", "command"]:
     return "command" if outline.function_named("_start") is not None else "pure"
 
 
-def _check_use(program: Program, module: bytes, arguments: tuple[str, ...]) -> None:
+def _check_use(program: Program, outline: Outline, content: bytes, arguments: tuple[str, ...]) -> None:
+    if program.profile == "pure" and content and not takes_buffer(outline, program.entry):
+        raise InvalidField(
+            f"{program.entry} takes no input", field="input", fix=f"export {program.entry} as {BUFFER_ENTRY}"
+        )
     if program.profile == "pure" and arguments:
-        raise ContradictoryOptions("the pure profile takes none", field="arguments", fix="build the program as a WASI command")
+        raise ContradictoryOptions(
+            "the pure profile takes none", field="arguments", fix="build the program as a WASI command"
+        )
     if len(arguments) > 64 or sum(len(item.encode()) for item in arguments) > ARGUMENT_BYTES_MAX:
-        raise InvalidField("too many or too long", field="arguments", limit=f"64, {ARGUMENT_BYTES_MAX} bytes", fix="use the input")
+        raise InvalidField(
+            "too many or too long", field="arguments", limit=f"64, {ARGUMENT_BYTES_MAX} bytes", fix="use the input"
+        )
     if any("\0" in item for item in arguments):
         raise InvalidField("an argument holds a NUL byte", field="arguments")
     if not program.entry or len(program.entry) > 128:

@@ -1,22 +1,26 @@
 """Each verb once, for all doors: what is checked before the node is asked, and nothing about HTTP or terminals.
 
-`Desk` is what a requester's node offers to its doors. Doors hold no decisions; a verb that is more than a call of the desk is a function here.
+`Desk` is what a requester's node offers to its doors. Doors hold no decisions; a verb that is more than a call of the
+desk is a function here.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Protocol
 
 from quorate.crypto.digests import blob_digest
-from quorate.errors import InvalidField, TooLarge, UnknownBlob, UnknownJob
-from quorate.jobs.state import JobState
+from quorate.errors import InvalidField, PathTooLong, TooLarge, UnknownBlob, UnknownJob
+from quorate.jobs.clocks import phase_deadline, running_clock
+from quorate.jobs.state import TERMINAL, JobState
 from quorate.model.network import Genesis
 from quorate.model.outcome import Receipt
 from quorate.model.submission import Accepted, Draws, JobIds, QuoteRequest, ResultView, Submission, Wraps
-from quorate.model.units import DIGEST_BYTES, MIB, Digest, JobId, NodeId
+from quorate.model.units import DIGEST_BYTES, MIB, Digest, JobId, Millis, NodeId
 from quorate.ports import Blobs
 
 WAIT_MS_MAX = 60_000
@@ -26,6 +30,8 @@ DIGESTS_MAX = 4_096
 PREFIX_MIN = 4
 SEALED_OVERHEAD_BYTES = MIB
 """What sealing adds at most to the largest input, with room to spare."""
+SOCKET_PATH_BYTES_MAX = 107
+"""`sun_path` holds 108 bytes on Linux, the last one zero."""
 _HEX = re.compile(r"[0-9a-f]+")
 
 
@@ -74,6 +80,18 @@ class Desk(Protocol):
     def overview(self) -> dict[str, object]: ...
 
 
+def check_socket_path(path: Path) -> None:
+    """Raises PathTooLong: the operating system would cut the name off or refuse it."""
+    size = len(os.fsencode(path))
+    if size > SOCKET_PATH_BYTES_MAX:
+        raise PathTooLong(
+            f"{path} has {size} bytes",
+            field="QUORATE_HOME",
+            limit=f"{SOCKET_PATH_BYTES_MAX} bytes for a socket",
+            fix="set QUORATE_HOME to a shorter path",
+        )
+
+
 def digest_named(text: str, field: str = "digest") -> Digest:
     """32 bytes from 64 hexadecimal characters."""
     if len(text) != 2 * DIGEST_BYTES or not _HEX.fullmatch(text):
@@ -102,6 +120,21 @@ def waiting(ask: JobIds) -> JobIds:
     return ask
 
 
+def explain(state: JobState, now_ms: Millis) -> dict[str, object]:
+    """What was decided about the job by which rule, which phase clock is running, and what is left of it."""
+    clock = "none" if state.condition in TERMINAL else running_clock(state)
+    return {
+        "job": state.job_id.hex(),
+        "state": state.condition,
+        "stage": state.stage,
+        "clock": clock,
+        "clock_left_ms": max(0, phase_deadline(state) - now_ms) if clock != "none" else 0,
+        "error": state.error,
+        "detail": state.detail,
+        "notes": [{"time_ms": line.time_ms, "text": line.text} for line in state.notes],
+    }
+
+
 def newest(desk: Desk, limit: int) -> list[JobState]:
     """Raises InvalidField for a limit out of range."""
     if not 1 <= limit <= LISTED_MAX:
@@ -124,7 +157,9 @@ def missing_blobs(desk: Desk, digests: Sequence[Digest]) -> list[Digest]:
 async def put_blob(desk: Desk, digest: Digest, data: bytes) -> None:
     """Durable when it returns. Raises InvalidField when `data` has another digest: nothing is stored then."""
     if blob_digest(data) != digest:
-        raise InvalidField("the bytes have another digest", field="digest", fix="name the BLAKE3-256 digest of the body")
+        raise InvalidField(
+            "the bytes have another digest", field="digest", fix="name the BLAKE3-256 digest of the body"
+        )
     await desk.blobs.put(data)
 
 

@@ -90,7 +90,8 @@ _BY_NAME: Final = {kind.__name__: kind for kind in TABLE}
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """Problem details. `title` is the name of the class; `detail` is its message alone, without field, limit and fix."""
+    """Problem details. `title` is the name of the class; `detail` is its message alone, without field, limit and
+    fix."""
 
     type: str
     title: str
@@ -129,7 +130,8 @@ def problem_of(error: BaseException) -> Problem:
 
 
 def error_named(name: str, detail: str, *, field: str = "", limit: str = "", fix: str = "") -> QuorateError:
-    """An error by the name of its class, as job states and problems carry it. An unknown name is a fault of the other side."""
+    """An error by the name of its class, as job states and problems carry it. An unknown name is a fault of the other
+    side."""
     kind = _BY_NAME.get(name, QuorateError)
     error: QuorateError = kind.__new__(kind)
     QuorateError.__init__(error, detail, field=field, limit=limit, fix=fix)
@@ -143,7 +145,9 @@ def error_of(body: bytes, status: int) -> QuorateError:
     try:
         problem = msgspec.json.decode(body, type=Problem)
     except msgspec.DecodeError:
-        return QuorateError(f"the door answered with status {status}", fix="check that client and node are of one version")
+        return QuorateError(
+            f"the door answered with status {status}", fix="check that client and node are of one version"
+        )
     error = error_named(problem.title, problem.detail, field=problem.field, limit=problem.limit, fix=problem.fix)
     if isinstance(error, errors.MissingExtra):
         error.extra = problem.extra

@@ -1,7 +1,8 @@
 """The HTTP door, served on a Unix socket that only its owner can open. What it answers is in `routes`.
 
-The socket is made with mode 0600 from its first moment; a socket left by a process that died is replaced, one that answers is not. Signals stay
-the node's own: the server is stopped by cancelling `serve`, and what is under way then has a second to finish.
+The socket is made with mode 0600 from its first moment; a socket left by a process that died is replaced, one that
+answers is not. Signals stay the node's own: the server is stopped by cancelling `serve`, and what is under way then has
+a second to finish.
 """
 
 from __future__ import annotations
@@ -15,14 +16,12 @@ from pathlib import Path
 
 import uvicorn
 
-from quorate.api.commands import Desk
+from quorate.api.commands import Desk, check_socket_path
 from quorate.api.routes import app
-from quorate.errors import NetworkRunning, PathTooLong, WorldError
+from quorate.errors import NetworkRunning, WorldError
 
-__all__ = ["app", "check_socket_path", "serve"]
+__all__ = ["app", "serve"]
 
-SOCKET_PATH_BYTES_MAX = 107
-"""`sun_path` holds 108 bytes on Linux, the last one zero."""
 CLOSE_S = 1
 KEEP_ALIVE_S = 75
 OTHERS = 0o177
@@ -35,20 +34,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-def check_socket_path(path: Path) -> None:
-    """Raises PathTooLong: the operating system would cut the name off or refuse it."""
-    size = len(os.fsencode(path))
-    if size > SOCKET_PATH_BYTES_MAX:
-        raise PathTooLong(
-            f"{path} has {size} bytes",
-            field="QUORATE_HOME",
-            limit=f"{SOCKET_PATH_BYTES_MAX} bytes for a socket",
-            fix="set QUORATE_HOME to a shorter path",
-        )
-
-
 async def serve(desk: Desk, socket_path: Path, ready: Callable[[], None] = lambda: None) -> None:
-    """Answers on `socket_path` until it is cancelled; calls `ready` once connections are taken. The socket is gone when it returns.
+    """Answers on `socket_path` until it is cancelled; calls `ready` once connections are taken. The socket is gone when
+    it returns.
 
     Raises PathTooLong, NetworkRunning when another process answers there, or WorldError.
     """
@@ -87,7 +75,9 @@ def _listen(path: Path) -> socket.socket:
         listener.listen(1024)
     except OSError as fault:
         listener.close()
-        raise WorldError(f"{path}: {fault.strerror}", field="socket", fix="check that its folder exists and is yours") from None
+        raise WorldError(
+            f"{path}: {fault.strerror}", field="socket", fix="check that its folder exists and is yours"
+        ) from None
     finally:
         os.umask(before)
     listener.setblocking(False)
@@ -103,4 +93,6 @@ def _remove_stale(path: Path) -> None:
         except OSError:
             path.unlink(missing_ok=True)
             return
-    raise NetworkRunning(f"another node answers on {path}", field="QUORATE_HOME", fix="stop it, or use another QUORATE_HOME")
+    raise NetworkRunning(
+        f"another node answers on {path}", field="QUORATE_HOME", fix="stop it, or use another QUORATE_HOME"
+    )

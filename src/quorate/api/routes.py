@@ -1,7 +1,8 @@
-"""What the HTTP door of a requester's node answers (FastAPI): a table of routes, each a verb of `commands` and a form of its answer.
+"""What the HTTP door of a requester's node answers (FastAPI): a table of routes, each a verb of `commands` and a form
+of its answer.
 
-Values travel as their canonical CBOR, views as JSON, errors as problem details. Bodies are limited before they are read. The description is
-at /openapi.json and /docs. Handlers take the raw request: nothing is parsed twice.
+Values travel as their canonical CBOR, views as JSON, errors as problem details. Bodies are limited before they are
+read. The description is at /openapi.json and /docs. Handlers take the raw request: nothing is parsed twice.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import quorate
 from quorate.api import commands, problems
 from quorate.api.commands import Desk
 from quorate.api.schemas import Ids, JobView, Listing, json_schema, version_of, view_of
-from quorate.errors import InvalidField, MalformedBytes, TooLarge
+from quorate.errors import InvalidField, MalformedBytes, QuorateError, TooLarge, UserError
 from quorate.model.codec import Value, decode, encode
 from quorate.model.submission import JobIds, QuoteRequest, Submission, Wraps
 from quorate.model.units import MIB, Millis
@@ -55,7 +56,7 @@ def app(desk: Desk) -> FastAPI:
             openapi_extra=route.request(),
         )
     door.add_exception_handler(HTTPException, _unknown_path)
-    door.add_exception_handler(problems.QuorateError, _refused)
+    door.add_exception_handler(QuorateError, _refused)
     door.add_exception_handler(Exception, _refused)
     door.add_middleware(BodyLimit, blob_bytes_max=commands.blob_bytes_max(desk.genesis))
     return door
@@ -96,7 +97,8 @@ class Handlers:
         return StreamingResponse(self._changes(job, seen), media_type=EVENTS, headers={"Cache-Control": "no-store"})
 
     async def _changes(self, job: Any, seen: str) -> AsyncIterator[bytes]:
-        """The view whenever it changes, until the job is settled. Event ids are versions, so that a reader can go on where it left off."""
+        """The view whenever it changes, until the job is settled. Event ids are versions, so that a reader can go on
+        where it left off."""
         last, quiet_since = None, time.monotonic()
         while last is None or last.stage != "done":
             state = self._desk.state(job)
@@ -159,7 +161,8 @@ class Handlers:
 
 
 class Route(NamedTuple):
-    """One row: what comes in (`takes`: the noun of a value, or a JSON struct) and what goes out (a media type, or a JSON struct)."""
+    """One row: what comes in (`takes`: the noun of a value, or a JSON struct) and what goes out (a media type, or a
+    JSON struct)."""
 
     method: str
     path: str
@@ -169,7 +172,10 @@ class Route(NamedTuple):
     takes: str | type[msgspec.Struct] = ""
 
     def responses(self) -> dict[int | str, dict[str, Any]]:
-        failed = {"description": "The error, by the name of its class", "content": {problems.MEDIA_TYPE: {"schema": _PROBLEM}}}
+        failed = {
+            "description": "The error, by the name of its class",
+            "content": {problems.MEDIA_TYPE: {"schema": _PROBLEM}},
+        }
         return {200: {"description": self.summary, "content": _content(self.gives)}, "default": failed}
 
     def request(self) -> dict[str, Any] | None:
@@ -183,14 +189,20 @@ def _content(form: str | type[msgspec.Struct]) -> dict[str, Any]:
         return {form: {"schema": {}}}
     if "/" in form:
         return {form: {"schema": {"type": "string", "format": "binary"}}}
-    return {CBOR: {"schema": {"type": "string", "format": "binary", "description": f"the canonical bytes of a {form} value"}}}
+    return {
+        CBOR: {
+            "schema": {"type": "string", "format": "binary", "description": f"the canonical bytes of a {form} value"}
+        }
+    }
 
 
 _PROBLEM = json_schema(problems.Problem)
 BYTES = "application/octet-stream"
 
 ROUTES = (
-    Route("POST", "/v1/jobs", "submit", "Submit sealed and signed jobs: all or none, idempotent", "accepted", "submission"),
+    Route(
+        "POST", "/v1/jobs", "submit", "Submit sealed and signed jobs: all or none, idempotent", "accepted", "submission"
+    ),
     Route("GET", "/v1/jobs", "listing", "Jobs, newest first (limit)", Listing),
     Route("POST", "/v1/draws", "draws", "Who was drawn for private jobs, with the evidence", "draws", "job_ids"),
     Route("POST", "/v1/wraps", "wrap", "Input keys wrapped for the members drawn", BYTES, "wraps"),
@@ -213,7 +225,8 @@ ROUTES = (
 
 
 class BodyLimit:
-    """Refuses a body above the limit of its path: at once when its length is declared, else as soon as it has grown too long."""
+    """Refuses a body above the limit of its path: at once when its length is declared, else as soon as it has grown too
+    long."""
 
     def __init__(self, app: ASGIApp, blob_bytes_max: int) -> None:
         self._app = app
@@ -283,11 +296,9 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _unknown_path(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    refused = problems.problem_of(problems.errors.UserError(f"{error.detail}: {request.method} {request.url.path[:80]}"))
+    refused = problems.problem_of(UserError(f"{error.detail}: {request.method} {request.url.path[:80]}"))
     return _problem(msgspec.structs.replace(refused, status=error.status_code))
 
 
 def _now_ms() -> Millis:
     return Millis(time.time_ns() // 1_000_000)
-
-

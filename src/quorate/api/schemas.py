@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from quorate.crypto.digests import digest
-from quorate.jobs.endings import running_clock
+from quorate.jobs.clocks import running_clock
 from quorate.jobs.state import TERMINAL, JobState, Slot
 from quorate.model.agreement import Agreement
 from quorate.model.units import Millis
@@ -26,9 +26,10 @@ class NoteView(msgspec.Struct, frozen=True):
 
 
 class JobView(msgspec.Struct, frozen=True):
-    """One job as it stands. `state` is one of eight words; `phase` says what goes on now in words for people; `replied` of `replicas`
-    members have committed or, later, opened their claims in `round`; `clock` is the phase clock that runs. `settled` says that nothing
-    about the job moves any more. `needs_wraps`: the node waits for the client to wrap the input key for the members drawn."""
+    """One job as it stands. `state` is one of eight words; `phase` says what goes on now in words for people; `replied`
+    of `replicas` members have committed or, later, opened their claims in `round`; `clock` is the phase clock that
+    runs. `settled` says that nothing about the job moves any more. `needs_wraps`: the node waits for the client to wrap
+    the input key for the members drawn."""
 
     job: str
     state: str
@@ -119,7 +120,8 @@ def phase_of(state: JobState) -> str:
 
 
 def replied_in(state: JobState) -> int:
-    """Members of the present round that have said what is due: their commitment, and after the round's closing its opening."""
+    """Members of the present round that have said what is due: their commitment, and after the round's closing its
+    opening."""
     if not state.rounds:
         return 0
     opened = state.current.close is not None

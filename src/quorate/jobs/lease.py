@@ -26,6 +26,7 @@ from quorate.model.codec import Value, decode
 from quorate.model.effects import Check, Effect, Fetch, Post, Run, Send, Stop
 from quorate.model.evidence import Proven, Signed
 from quorate.model.job import Job
+from quorate.model.ledger_events import WindowsOpened
 from quorate.model.settlement import Settlement
 from quorate.model.transaction import CloseForced, ForceCommit, ForceReveal, ForceRound, Settle
 from quorate.model.units import Digest, Millis, NodeId
@@ -36,6 +37,8 @@ Stage = Literal["new", "fetching", "running", "stopping", "committed", "opened",
 Step: TypeAlias = "tuple[LeaseState, tuple[Effect, ...]]"
 
 RETRY_MS = 2_000
+MARGIN_MS = 250
+"""Beyond the end of a window of ledger time, so that the next transaction falls behind it."""
 FORCE_AFTER_MS = 30_000
 """How long a committed member waits for the next word of the requester's side before it turns to the ledger."""
 
@@ -60,6 +63,7 @@ class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
     delivery_ack: Signed | None = None
     forced: str = ""
     force_due_ms: Millis = Millis(0)
+    close_due_ms: Millis = Millis(0)
     settlement: Proven | None = None
 
     @property
@@ -160,6 +164,12 @@ class Settled(msgspec.Struct, frozen=True):
     proof: Proven
 
 
+class Windows(msgspec.Struct, frozen=True):
+    """The ledger opened windows for this agreement."""
+
+    event: WindowsOpened
+
+
 class Refused(msgspec.Struct, frozen=True):
     noun: str
     status: str
@@ -183,6 +193,7 @@ Event: TypeAlias = (
     | Received
     | OwnCommit
     | Settled
+    | Windows
     | Refused
     | Tick
     | Restarted
@@ -463,16 +474,23 @@ def _ballot_tick(state: LeaseState, event: Tick, now: Millis) -> Step:
     return msgspec.structs.replace(state, forced="commit", since_ms=now), (Post(force),)
 
 
-def windows_open(state: LeaseState, reveal_at_ms: Millis, close_at_ms: Millis, now: Millis) -> Step:
-    """The ledger opened the windows of this round (R7): commit now, reveal in the second window, have it closed after
-    it."""
-    order = state.order
-    effects: tuple[Effect, ...] = ()
-    if state.commit is not None:
-        evidence = (state.assignment, state.commit)
-        commit = ForceCommit(network=order.network, agreement=state.agreement_id, round=order.round, evidence=evidence)
-        effects = (Post(commit),)
-    return msgspec.structs.replace(state, forced="reveal", force_due_ms=reveal_at_ms, since_ms=close_at_ms), effects
+def _windows(state: LeaseState, event: Windows, now: Millis) -> Step:
+    """The ledger opened windows (R7): show the commitment now; in a forced round open it in the second window and have
+    the round closed after it."""
+    if state.commit is None or state.forced in ("reveal", "close"):
+        return state, ()
+    order, opened = state.order, event.event
+    evidence = (state.assignment, state.commit)
+    commit = ForceCommit(network=order.network, agreement=state.agreement_id, round=order.round, evidence=evidence)
+    if opened.cause != "force":
+        return msgspec.structs.replace(state, since_ms=now), (Post(commit),)
+    state = msgspec.structs.replace(
+        state,
+        forced="reveal",
+        force_due_ms=Millis(now + opened.commit_by_ms - opened.time_ms + MARGIN_MS),
+        close_due_ms=Millis(now + opened.reveal_by_ms - opened.time_ms + MARGIN_MS),
+    )
+    return state, (Post(commit),)
 
 
 def _force_on(state: LeaseState, now: Millis) -> Step:
@@ -485,7 +503,7 @@ def _force_on(state: LeaseState, now: Millis) -> Step:
             opening=opening(state),
             result=b"",
         )
-        return msgspec.structs.replace(state, forced="close", force_due_ms=state.since_ms), (Post(reveal),)
+        return msgspec.structs.replace(state, forced="close", force_due_ms=state.close_due_ms), (Post(reveal),)
     close = CloseForced(network=order.network, agreement=state.agreement_id)
     return msgspec.structs.replace(state, force_due_ms=Millis(now + RETRY_MS)), (Post(close),)
 
@@ -523,6 +541,9 @@ TABLE: dict[tuple[Stage, type[Event]], Handler] = {
     ("committed", Tick): _ballot_tick,
     ("opened", Tick): _ballot_tick,
     ("delivered", Tick): _ballot_tick,
+    ("committed", Windows): _windows,
+    ("opened", Windows): _windows,
+    ("delivered", Windows): _windows,
 }
 ANY: dict[type[Event], Handler] = {
     Received: _asked_again,

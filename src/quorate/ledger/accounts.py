@@ -17,7 +17,8 @@ from quorate.model.units import Millis
 
 ROLES = ("provider", "requester", "node")
 OFFERS_MAX = 16
-"""Most offers of one account that stand at a time: a promise holds until it expires, a new one does not end an old one."""
+"""Most offers of one account that stand at a time: a promise holds until it expires, a new one does not end an old
+one."""
 OFFER_TERM_MS_MAX = 30 * 24 * 3_600_000
 
 
@@ -73,7 +74,7 @@ def post_offer(state: State, call: Call[PostOffer]) -> Done:
         offer = decode(signed.body, Offer)
     except PeerError as fault:
         raise Refused(Status.MALFORMED, f"offer: {fault.field}") from None
-    refuse_if(offer.network != state.network, Status.WRONG_NETWORK)
+    refuse_if(offer.network != state.network, Status.OTHER_NETWORK)
     refuse_if(not call.signer == signed.signer == offer.provider, Status.NOT_AUTHORISED)
     key = body_digest("offer", signed.body)
     if key in state.offers:

@@ -1,8 +1,10 @@
-"""The ledger is one pure state machine: `apply(state, transaction, block, verify) -> Applied`. No clock, no randomness, no disk.
+"""The ledger is one pure state machine: `apply(state, transaction, block, verify) -> Applied`. No clock, no randomness,
+no disk.
 
-A transaction is applied whole or not at all: its rule returns a new state or refuses with a status, and the old state was never touched.
-The same transaction of the same signer again gets the first answer and changes nothing, unless that answer was one of `status.NOT_YET`.
-`verify` checks quoted signatures; it is a parameter so that a replay may trust what was verified before, and a simulation may have its own.
+A transaction is applied whole or not at all: its rule returns a new state or refuses with a status, and the old state
+was never touched. The same transaction of the same signer again gets the first answer and changes nothing, unless that
+answer was one of `status.NOT_YET`. `verify` checks quoted signatures; it is a parameter so that a replay may trust what
+was verified before, and a simulation may have its own.
 """
 
 from __future__ import annotations
@@ -54,8 +56,9 @@ OPEN_TO_SEQUENCERS = (Expire, CloseForced)
 
 
 class Applied(NamedTuple):
-    """`fresh`: this transaction is part of the block and its events are new. Otherwise the state is the one that was given, and the events
-    (of the first answer, or those that a refusal quotes) are in the log already. `encoded` are the bytes of the events."""
+    """`fresh`: this transaction is part of the block and its events are new. Otherwise the state is the one that was
+    given, and the events (of the first answer, or those that a refusal quotes) are in the log already. `encoded` are
+    the bytes of the events."""
 
     state: State
     status: Status
@@ -66,63 +69,52 @@ class Applied(NamedTuple):
 
 
 def apply(state: State, tx: AuthenticatedTx, block: BlockContext, verify: Verify) -> Applied:
-    """The state after `tx` in `block`, with the status and the events. Raises InvalidField when the block would go back in time."""
+    """The state after `tx` in `block`, with the status and the events. Raises InvalidField when the block would go back
+    in time."""
     now = advanced(state, block.height, block.time_ms)
     key = tx.signer + tx.id
     known = now.answered.get(key)
     if known is not None:
         return Applied(state, known.status, known.events, _encoded(known.events), known.detail, fresh=False)
-    if key in now.spent:
-        return Applied(state, Status.OK, (), (), "applied before", fresh=False)
+    spent = now.spent.get(key)
+    if spent is not None:
+        return Applied(state, spent, (), (), "answered before", fresh=False)
     try:
         done = _ruled(now, tx, block, verify)
     except Refused as refusal:
-        return _refused(now, tx, refusal)
-    after = replace(done.state, answered=done.state.answered.put(key, Answered(Status.OK, "", done.events)))
-    return _recorded(after, tx, Status.OK, done.events, "")
+        if refusal.status in NOT_YET:
+            quoted = _quoted(refusal)
+            return Applied(state, refusal.status, quoted, _encoded(quoted), refusal.detail, fresh=False)
+        return _recorded(now, tx, Answered(refusal.status, refusal.detail, ()))
+    return _recorded(done.state, tx, Answered(Status.OK, "", done.events))
 
 
 def _ruled(state: State, tx: AuthenticatedTx, block: BlockContext, verify: Verify) -> Done:
     value = tx.value
     if value.network != state.network:
         raise Refused(Status.WRONG_NETWORK)
-    unknown = tx.signer not in state.accounts and type(value) is not type(None)
-    exempt = tx.noun == "register" or (isinstance(value, OPEN_TO_SEQUENCERS) and tx.signer in state.sequencers)
-    if unknown and not exempt:
+    exempt = isinstance(value, Register) or (isinstance(value, OPEN_TO_SEQUENCERS) and tx.signer in state.sequencers)
+    if tx.signer not in state.accounts and not exempt:
         raise Refused(Status.SIGNER_UNREGISTERED)
     return RULES[type(value)](state, Call(value, tx.signer, block, verify))
 
 
-def _refused(state: State, tx: AuthenticatedTx, refusal: Refused) -> Applied:
-    quoted: tuple[Value, ...] = ()
+def _quoted(refusal: Refused) -> tuple[Value, ...]:
     if isinstance(refusal, closing.AlreadySettled):
-        quoted = (refusal.settlement,)
-    elif isinstance(refusal, escrow.AlreadyOpen):
-        quoted = (refusal.opened,)
-    if refusal.status not in NOT_YET:
-        remembered = Answered(refusal.status, refusal.detail, ())
-        state = replace(state, answered=state.answered.put(tx.signer + tx.id, remembered))
-        return _recorded(state, tx, refusal.status, (), refusal.detail)
-    applied = _chained(state, tx, refusal.status, (), refusal.detail)
-    return applied._replace(events=quoted, encoded=_encoded(quoted))
+        return (refusal.settlement,)
+    return (refusal.opened,) if isinstance(refusal, escrow.AlreadyOpen) else ()
 
 
-def _recorded(
-    state: State, tx: AuthenticatedTx, status: Status, events: tuple[Value, ...], detail: str
-) -> Applied:
-    key = tx.signer + tx.id
-    if isinstance(tx.value, NONCED):
-        state = replace(state, spent=state.spent.put(key, True))
-    state = sweep_at(state, state.time_ms + RETAIN_MS, ("answer", key))
-    return _chained(state, tx, status, events, detail)
-
-
-def _chained(state: State, tx: AuthenticatedTx, status: Status, events: tuple[Value, ...], detail: str) -> Applied:
-    """The running digest covers unsigned bodies only, so that a replay does not depend on signatures (R10)."""
-    encoded = _encoded(events)
+def _recorded(state: State, tx: AuthenticatedTx, answer: Answered) -> Applied:
+    """Remembers the answer and takes it into the running digest: of unsigned bodies only, so that a replay needs no
+    signatures (R10)."""
+    key, encoded = tx.signer + tx.id, _encoded(answer.events)
     place = state.height.to_bytes(8, "big") + state.time_ms.to_bytes(8, "big")
-    chained = digest("ledger step", state.digest, place, tx.signer, tx.id, status.encode(), *encoded)
-    return Applied(replace(state, digest=chained), status, events, encoded, detail, fresh=True)
+    chained = digest("ledger step", state.digest, place, tx.signer, tx.id, answer.status.encode(), *encoded)
+    spent = state.spent.put(key, answer.status) if isinstance(tx.value, NONCED) else state.spent
+    state = replace(state, digest=chained, spent=spent, answered=state.answered.put(key, answer))
+    state = sweep_at(state, state.time_ms + RETAIN_MS, ("answer", key))
+    return Applied(state, answer.status, answer.events, encoded, answer.detail, fresh=True)
 
 
 def _encoded(events: tuple[Value, ...]) -> tuple[bytes, ...]:

@@ -1,14 +1,16 @@
-"""Evidence of an agreement, sorted and checked: who was asked, who committed, how rounds were closed, who opened (protocol messages 5 to 9).
+"""Evidence of an agreement, sorted and checked: who was asked, who committed, how rounds were closed, who opened
+(protocol messages 5 to 9).
 
-`gathered` takes signed statements and openings as parties post them and returns frozen `Ballots`, or refuses with the status that comes
-first. Each statement is checked for itself (agreement, round, signer, drawn member), then all together (one round per member, one closing per
-round, commitments as listed, openings that open), then the signatures, which cost most. `base` is what stood before: later statements add
-to it and never contradict it.
+`gathered` takes signed statements and openings as one party posts them and returns frozen `Ballots`, or refuses with
+the status that comes first. Each statement is checked for itself (agreement, round, signer, drawn member), then all
+together (one round per member, one closing per round, commitments as listed, openings that open), then the signatures,
+which cost most. `merged` adds what another party posted before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import TypeAlias
 
 import msgspec
@@ -44,7 +46,8 @@ OF_MEMBERS = (Commit, CancelAck)
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """An agreement as it is judged: `members` may be asked at all, in draw order; `prices` are those of their offers."""
+    """An agreement as it is judged: `members` may be asked at all, in draw order; `prices` are those of their
+    offers."""
 
     agreement: Agreement
     agreement_id: Digest
@@ -62,8 +65,8 @@ def terms_of(
 
 
 class Seat(msgspec.Struct, frozen=True):
-    """A member that committed. `signed`: its own signature is on the ledger. `at_stake`: it committed in a ledger window itself, so that an
-    opening it withholds costs its bond. `delivered`: its ciphertext was posted."""
+    """A member that committed. `signed`: its own signature is on the ledger. `at_stake`: it committed in a ledger
+    window itself, so that an opening it withholds costs its bond. `delivered`: its ciphertext was posted."""
 
     member: NodeId
     commitment: bytes
@@ -75,20 +78,22 @@ class Seat(msgspec.Struct, frozen=True):
 
 
 class Ballot(msgspec.Struct, frozen=True):
-    """One round: `assigned` in the order of the evidence, `seats` in draw order."""
+    """One round: `assigned` in the order of the evidence, `seats` in draw order. `void`: closings were shown that
+    contradict each other or a member's own commitment; then none of them counts."""
 
     number: int
     close: RoundClose | None = None
-    abort: RoundAbort | None = None
     assigned: tuple[tuple[NodeId, Digest], ...] = ()
     seats: tuple[Seat, ...] = ()
+    void: bool = False
 
     def seat(self, member: NodeId) -> Seat | None:
         return next((seat for seat in self.seats if seat.member == member), None)
 
 
 class Ballots(msgspec.Struct, frozen=True):
-    """All rounds in order; results the requester's node has acknowledged, by round; members that say they never committed."""
+    """All rounds in order; results the requester's node has acknowledged, by round; members that say they never
+    committed."""
 
     rounds: tuple[Ballot, ...] = ()
     received: frozenset[tuple[int, Digest]] = frozenset()
@@ -101,18 +106,17 @@ class Ballots(msgspec.Struct, frozen=True):
 NOTHING = Ballots()
 
 
-def gathered(
-    terms: Terms, base: Ballots, evidence: Sequence[Signed], openings: Sequence[Opening], verify: Verify
-) -> Ballots:
-    """`base` and what the evidence adds to it. Raises Refused."""
+def gathered(terms: Terms, evidence: Sequence[Signed], openings: Sequence[Opening], verify: Verify) -> Ballots:
+    """What the evidence of one party says. Raises Refused."""
     statements = [_read(signed) for signed in evidence]
     _check_each(terms, evidence, statements, openings)
-    draft = _Draft(terms, base)
+    draft = _Draft(terms)
     draft.seat_members(statements)
     draft.close_rounds(statements)
     draft.assign(evidence, statements)
     draft.commit(statements)
-    draft.open(openings)
+    for opening in openings:
+        draft.open(opening)
     check_signatures(evidence, verify)
     return draft.finished(statements)
 
@@ -127,8 +131,8 @@ def check_signatures(evidence: Iterable[Signed], verify: Verify) -> None:
 
 def _read(signed: Signed) -> Statement:
     kind = KINDS.get(signed.noun)
-    refuse_if(kind is None, Status.MALFORMED, signed.noun)
-    assert kind is not None
+    if kind is None:
+        raise Refused(Status.MALFORMED, signed.noun)
     try:
         return decode(signed.body, kind)
     except PeerError as fault:
@@ -164,112 +168,183 @@ def _fault(terms: Terms, members: frozenset[NodeId], item: Statement | Opening, 
 class _Draft:
     """Ballots while statements are added. Lives for one call."""
 
-    def __init__(self, terms: Terms, base: Ballots) -> None:
+    def __init__(self, terms: Terms) -> None:
         self._terms = terms
         self._place = {member: place for place, member in enumerate(terms.members)}
-        self._base = base
         self._round_of: dict[NodeId, int] = {}
-        self._closes = {ballot.number: ballot.close for ballot in base.rounds if ballot.close}
-        self._aborts = {ballot.number: ballot.abort for ballot in base.rounds if ballot.abort}
-        self._assigned: dict[int, dict[NodeId, Digest]] = {ballot.number: dict(ballot.assigned) for ballot in base.rounds}
-        self._seats = {ballot.number: {seat.member: seat for seat in ballot.seats} for ballot in base.rounds}
-        for ballot in base.rounds:
-            names = (*(member for member, _ in ballot.assigned), *(seat.member for seat in ballot.seats))
-            self._round_of.update(dict.fromkeys(names, ballot.number))
+        self._closes: dict[int, RoundClose] = {}
+        self._ended: set[int] = set()
+        self._assigned: dict[int, dict[tuple[NodeId, Digest], None]] = {}
+        self._seats: dict[int, dict[NodeId, Seat]] = {}
 
     def seat_members(self, statements: Sequence[Statement]) -> None:
-        """Former members stay out: nobody is in two rounds (R7)."""
+        """Former members stay out: nobody commits in two rounds (R7)."""
         for item in statements:
-            if isinstance(item, (Assignment, Commit)):
+            if isinstance(item, Commit):
                 self._seat(item.member, item.round)
             elif isinstance(item, RoundClose):
                 for member in item.members:
                     self._seat(member, item.round)
 
     def _seat(self, member: NodeId, number: int) -> None:
-        refuse_if(self._round_of.setdefault(member, number) != number, Status.FORMER_MEMBER, member.hex()[:16])
+        refuse_if(self._round_of.setdefault(member, number) != number, Status.FORMER_MEMBER, short(member))
 
     def close_rounds(self, statements: Sequence[Statement]) -> None:
-        for item in statements:
-            if isinstance(item, RoundClose):
-                check_close(self._terms, self._place, item)
-        for item in statements:
-            if isinstance(item, RoundClose):
-                refuse_if(self._closes.setdefault(item.round, item) != item, Status.CLOSE_CONFLICT, f"round {item.round}")
-            elif isinstance(item, RoundAbort):
-                refuse_if(self._aborts.setdefault(item.round, item) != item, Status.CLOSE_CONFLICT, f"round {item.round}")
-        both = self._closes.keys() & self._aborts.keys()
-        refuse_if(bool(both), Status.CLOSE_CONFLICT, "closed and aborted")
+        closes = [item for item in statements if isinstance(item, RoundClose)]
+        for close in closes:
+            check_close_shape(self._terms, self._place, close)
+        for close in closes:
+            check_audit_seed(self._terms, close)
+        for close in closes:
+            refuse_if(
+                self._closes.setdefault(close.round, close) != close, Status.CLOSE_CONFLICT, f"round {close.round}"
+            )
+        aborted = {item.round for item in statements if isinstance(item, RoundAbort)}
+        refuse_if(bool(aborted & self._closes.keys()), Status.CLOSE_CONFLICT, "closed and aborted")
+        self._ended = aborted | self._closes.keys()
 
     def assign(self, evidence: Sequence[Signed], statements: Sequence[Statement]) -> None:
         for signed, item in zip(evidence, statements, strict=True):
             if isinstance(item, Assignment):
-                known = body_digest("assignment", signed.body)
-                stored = self._assigned.setdefault(item.round, {}).setdefault(item.member, known)
-                refuse_if(stored != known, Status.ASSIGNMENT_MISMATCH, "two assignments of one member")
+                given = self._assigned.setdefault(item.round, {})
+                given[item.member, body_digest("assignment", signed.body)] = None
         for item in statements:
             if isinstance(item, Commit):
-                self._match_assignment(item.round, item.member, item.assignment)
-
-    def _match_assignment(self, number: int, member: NodeId, assignment: bytes) -> None:
-        known = self._assigned.get(number, {}).get(member)
-        refuse_if(known is not None and known != assignment, Status.ASSIGNMENT_MISMATCH, member.hex()[:16])
+                given = self._assigned.get(item.round, {})
+                known = {assignment for member, assignment in given if member == item.member}
+                refuse_if(bool(known) and item.assignment not in known, Status.ASSIGNMENT_MISMATCH, short(item.member))
 
     def commit(self, statements: Sequence[Statement]) -> None:
-        listed = [(close.round, *pair) for close in self._closes.values() for pair in zip(close.members, close.commits, strict=True)]
-        for number, member, commitment in listed:
-            seats = self._seats.setdefault(number, {})
-            seat = seats.setdefault(member, Seat(member, commitment, b""))
-            refuse_if(seat.commitment != commitment, Status.COMMIT_MISMATCH, member.hex()[:16])
+        for close in self._closes.values():
+            listed = zip(close.members, close.commits, strict=True)
+            self._seats[close.round] = {member: Seat(member, commitment, b"") for member, commitment in listed}
         for item in statements:
             if isinstance(item, Commit):
-                self._add_commit(item)
+                seats = self._seats.setdefault(item.round, {})
+                seat = seats.get(item.member) or Seat(item.member, item.commit, item.assignment)
+                same = seat.commitment == item.commit and seat.assignment in (b"", item.assignment)
+                refuse_if(not same, Status.COMMIT_MISMATCH, short(item.member))
+                seats[item.member] = msgspec.structs.replace(seat, assignment=item.assignment, signed=True)
 
-    def _add_commit(self, item: Commit) -> None:
-        seats = self._seats.setdefault(item.round, {})
-        seat = seats.get(item.member) or Seat(item.member, item.commit, item.assignment)
-        refuse_if(seat.commitment != item.commit, Status.COMMIT_MISMATCH, item.member.hex()[:16])
-        refuse_if(seat.signed and seat.assignment != item.assignment, Status.ASSIGNMENT_MISMATCH, item.member.hex()[:16])
-        seats[item.member] = msgspec.structs.replace(seat, assignment=item.assignment, signed=True)
-
-    def open(self, openings: Sequence[Opening]) -> None:
-        for opening in openings:
-            seat = self._seats.get(opening.round, {}).get(opening.member)
-            refuse_if(seat is None, Status.OPENING_UNLISTED, opening.member.hex()[:16])
-            assert seat is not None
-            bound = not seat.assignment or seat.assignment == opening.assignment
-            found = commit_digest(opening.network, opening.assignment, opening.member, opening.body, opening.nonce)
-            refuse_if(not bound or found != seat.commitment, Status.OPENING_MISMATCH, opening.member.hex()[:16])
-            changed = msgspec.structs.replace(seat, opening=opening, assignment=opening.assignment)
-            self._seats[opening.round][opening.member] = changed
+    def open(self, opening: Opening) -> None:
+        seats = self._seats.get(opening.round, {})
+        seat = seats.get(opening.member)
+        if seat is None:
+            raise Refused(Status.OPENING_UNLISTED, short(opening.member))
+        seats[opening.member] = opened(seat, opening)
 
     def finished(self, statements: Sequence[Statement]) -> Ballots:
-        numbers = sorted({*self._closes, *self._aborts, *self._assigned, *self._seats})
-        place = self._place
+        numbers = sorted({*self._ended, *self._assigned, *self._seats})
         rounds = tuple(
             Ballot(
                 number,
                 self._closes.get(number),
-                self._aborts.get(number),
-                tuple(self._assigned.get(number, {}).items()),
-                tuple(sorted(self._seats.get(number, {}).values(), key=lambda seat: place[seat.member])),
+                tuple(self._assigned.get(number, ())),
+                in_draw_order(self._terms, self._seats.get(number, {}).values()),
             )
             for number in numbers
         )
-        received = {(item.round, item.result_digest) for item in statements if isinstance(item, DeliveryAck)}
-        excused = {item.member for item in statements if isinstance(item, CancelAck) and not item.committed}
-        return Ballots(rounds, self._base.received | received, self._base.excused | excused)
+        received = frozenset((item.round, item.result_digest) for item in statements if isinstance(item, DeliveryAck))
+        excused = frozenset(item.member for item in statements if isinstance(item, CancelAck) and not item.committed)
+        return Ballots(rounds, received, excused)
 
 
-def check_close(terms: Terms, place: Mapping[NodeId, int], close: RoundClose) -> None:
-    """A closing lists enough members and no more than the round is wide, in draw order, each once; a re-run opens the audit choice with it."""
+def short(member: NodeId) -> str:
+    return member.hex()[:16]
+
+
+def in_draw_order(terms: Terms, seats: Iterable[Seat]) -> tuple[Seat, ...]:
+    return tuple(sorted(seats, key=lambda seat: terms.members.index(seat.member)))
+
+
+def opened(seat: Seat, opening: Opening) -> Seat:
+    """The seat with its opening. A copied vote fails here: the commitment binds member and assignment. Raises
+    Refused."""
+    bound = seat.assignment in (b"", opening.assignment)
+    found = commit_digest(opening.network, opening.assignment, opening.member, opening.body, opening.nonce)
+    refuse_if(not bound or found != seat.commitment, Status.OPENING_MISMATCH, short(seat.member))
+    return msgspec.structs.replace(seat, opening=opening, assignment=opening.assignment)
+
+
+def check_close_shape(terms: Terms, place: Mapping[NodeId, int], close: RoundClose) -> None:
+    """A closing lists enough members and no more than the round is wide, in draw order, each once."""
     members, proof = close.members, terms.agreement.proof
     where = [place[member] for member in members]
-    shaped = len(members) == len(close.commits) > 0 and all(low < high for low, high in zip(where, where[1:], strict=False))
+    shaped = len(members) == len(close.commits) > 0 and all(low < high for low, high in pairwise(where))
     refuse_if(not shaped, Status.CLOSE_MALFORMED, "members and commitments, each once, in draw order")
     width = width_of(proof, close.round, close.audit_seed, close.commits[0])
     least = needed(proof, width)
-    refuse_if(not least <= len(members) <= width, Status.CLOSE_MALFORMED, f"{len(members)} members of {least} to {width}")
-    if proof.method == "rerun":
+    refuse_if(
+        not least <= len(members) <= width, Status.CLOSE_MALFORMED, f"{len(members)} members of {least} to {width}"
+    )
+
+
+def check_audit_seed(terms: Terms, close: RoundClose) -> None:
+    """A re-run opens the choice that the agreement committed to (R13)."""
+    if terms.agreement.proof.method == "rerun":
         opens = digest("audit-seed", close.audit_seed) == terms.agreement.audit_commitment
         refuse_if(not opens, Status.AUDIT_SEED_WRONG, f"round {close.round}")
+
+
+def merged(terms: Terms, base: Ballots, own: Ballots) -> Ballots:
+    """What stood on the ledger and what one party adds. Raises Refused when a member's own signature contradicts
+    itself.
+
+    A member's signed commitment outweighs what closings say about it: a closing that lists it otherwise, or that
+    another closing of the round contradicts, is void. So no statement of the requester's node can keep a member's
+    commitment out.
+    """
+    _refuse_second_commitment(base, own)
+    numbers = sorted({ballot.number for ballot in (*base.rounds, *own.rounds)})
+    signed = {
+        seat.member: (ballot.number, seat)
+        for ballot in (*base.rounds, *own.rounds)
+        for seat in ballot.seats
+        if seat.signed
+    }
+    rounds = tuple(_merged_round(terms, number, (base.round(number), own.round(number)), signed) for number in numbers)
+    return Ballots(rounds, base.received | own.received, base.excused | own.excused)
+
+
+def _refuse_second_commitment(base: Ballots, own: Ballots) -> None:
+    known = {seat.member: (ballot.number, seat) for ballot in base.rounds for seat in ballot.seats if seat.signed}
+    for ballot in own.rounds:
+        for seat in ballot.seats:
+            number, before = known.get(seat.member, (ballot.number, seat)) if seat.signed else (ballot.number, seat)
+            refuse_if(number != ballot.number, Status.FORMER_MEMBER, short(seat.member))
+            same = (before.commitment, before.assignment) == (seat.commitment, seat.assignment)
+            refuse_if(not same, Status.COMMIT_MISMATCH, short(seat.member))
+
+
+def _merged_round(
+    terms: Terms, number: int, parts: tuple[Ballot | None, ...], signed: Mapping[NodeId, tuple[int, Seat]]
+) -> Ballot:
+    found = [part for part in parts if part is not None]
+    closes = [part.close for part in found if part.close]
+    false = any(_contradicted(close, signed) for close in closes) or any(close != closes[0] for close in closes)
+    void = false or any(part.void for part in found)
+    seats: dict[NodeId, Seat] = {}
+    for part in found:
+        for seat in part.seats:
+            known = seats.get(seat.member)
+            seats[seat.member] = _joined(known, seat) if known else seat
+    kept = (seat for seat in seats.values() if seat.signed or (seat.member not in signed and not void))
+    assigned = tuple(dict.fromkeys(pair for part in found for pair in part.assigned))
+    return Ballot(number, None if void or not closes else closes[0], assigned, in_draw_order(terms, kept), void)
+
+
+def _contradicted(close: RoundClose, signed: Mapping[NodeId, tuple[int, Seat]]) -> bool:
+    listed = zip(close.members, close.commits, strict=True)
+    said = ((signed[member], commitment) for member, commitment in listed if member in signed)
+    return any(number != close.round or seat.commitment != commitment for (number, seat), commitment in said)
+
+
+def _joined(first: Seat, second: Seat) -> Seat:
+    """One seat out of two: the signed one, or the one that was opened; what was added to either stays."""
+    best = second if (second.signed, second.opening is not None) > (first.signed, first.opening is not None) else first
+    return msgspec.structs.replace(
+        best,
+        at_stake=first.at_stake or second.at_stake,
+        delivered=first.delivered or second.delivered,
+        opening=best.opening or (first.opening if first.commitment == second.commitment else None),
+    )

@@ -1,4 +1,5 @@
-"""What a rule of the ledger is given and what it answers: a transaction whose signer is known, the block, a way to check quoted signatures."""
+"""What a rule of the ledger is given and what it answers: a transaction whose signer is known, the block, a way to
+check quoted signatures."""
 
 from __future__ import annotations
 
@@ -56,7 +57,8 @@ class AuthenticatedTx(NamedTuple):
 
 
 def read_transaction(noun_of_body: str, body: bytes, signer: NodeId) -> AuthenticatedTx:
-    """The transaction in a leaf that was verified as `signer`'s. Raises MalformedBytes for another noun or another form."""
+    """The transaction in a leaf that was verified as `signer`'s. Raises MalformedBytes for another noun or another
+    form."""
     kind = KINDS.get(noun_of_body)
     if kind is None:
         raise MalformedBytes("not a transaction", field="noun", evidence=body[:256])

@@ -1,10 +1,12 @@
-"""The terminal transactions of an agreement: Settle, Cancel, Expire, CloseForced. The first that closes the escrow is the only one.
+"""The terminal transactions of an agreement: Settle, Cancel, Expire, CloseForced. The first that closes the escrow is
+the only one.
 
-Some ends are certain at once: an accepted and delivered outcome; all rounds split; a Cancel when every drawn member has said that it never
-committed. Every other end that the requester's side asks for waits `windows.cancel_ms`, because the ledger has only that side's word for who
-was asked and who answered: until then a member may show its commitment (ForceCommit) for the attempt fee, or force its round for the full
-price, and anyone with a DeliveryAck may still settle. Then CloseForced or Expire, by anyone, ends it. So a requester cannot take results and
-cancel (R6), and nobody needs to be alive but one who posts the closing: the sequencer does.
+Some ends are certain at once: an accepted and delivered outcome; all rounds split; a Cancel when every drawn member has
+said that it never committed. Every other end that the requester's side asks for waits `windows.cancel_ms`, because the
+ledger has only that side's word for who was asked and who answered: until then a member may show its commitment
+(ForceCommit) for the attempt fee, or force its round for the full price, and anyone with a DeliveryAck may still
+settle. Then CloseForced or Expire, by anyone, ends it. So a requester cannot take results and cancel (R6), and nobody
+needs to be alive but one who posts the closing: the sequencer does.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ def open_escrow_of(state: State, agreement: Digest) -> Escrow:
 
 
 def settle(state: State, call: Call[Settle]) -> Done:
-    """Ends the agreement when the evidence decides it; otherwise the requester's side may have it decided after a window."""
+    """Ends the agreement when the evidence decides it; otherwise the requester's side may have it decided after a
+    window."""
     escrow, value = open_escrow_of(state, call.value.agreement), call.value
     ballots, ruling = examined(escrow.terms, value.evidence, value.openings, call.signer, call.verify)
     if ruling.paid or ruling.conclusive:
@@ -53,12 +56,13 @@ def settle(state: State, call: Call[Settle]) -> Done:
 
 
 def cancel(state: State, call: Call[Cancel]) -> Done:
-    """The requester's side gives up: attempt fees for whoever committed, after the time in which members may say so themselves."""
+    """The requester's side gives up: attempt fees for whoever committed, after the time in which members may say so
+    themselves."""
     escrow = open_escrow_of(state, call.value.agreement)
     agreement = escrow.agreement
     refuse_if(call.signer not in (agreement.node, agreement.requester), Status.NOT_AUTHORISED)
     refuse_if(escrow.pending is not None, Status.WINDOW_OPEN)
-    ballots = gathered(escrow.terms, NOTHING, call.value.evidence, (), call.verify)
+    ballots = gathered(escrow.terms, call.value.evidence, (), call.verify)
     committed = any(ballot.seats for ballot in ballots.rounds)
     if not committed and ballots.excused.issuperset(escrow.terms.members):
         return closed(state, escrow, judged(escrow.terms, ballots), "cancel", call.block)
@@ -91,7 +95,8 @@ def close_forced(state: State, call: Call[CloseForced]) -> Done:
 
 
 def expire(state: State, call: Call[Expire]) -> Done:
-    """Past `settle_by_ms` everything goes back, unless windows are or were open: then what stands on the ledger decides."""
+    """Past `settle_by_ms` everything goes back, unless windows are or were open: then what stands on the ledger
+    decides."""
     escrow = open_escrow_of(state, call.value.agreement)
     if escrow.pending is not None:
         return _close_pending(state, escrow, call.block)
@@ -108,7 +113,8 @@ def _close_pending(state: State, escrow: Escrow, block: BlockContext) -> Done:
 
 
 def closed(state: State, escrow: Escrow, ruling: Judgement, cause: Cause, block: BlockContext) -> Done:
-    """Pays out the whole escrow, slashes what was withheld, moves the scores and leaves the settlement in place of the escrow."""
+    """Pays out the whole escrow, slashes what was withheld, moves the scores and leaves the settlement in place of the
+    escrow."""
     terms = escrow.terms
     transfers = payments(terms, ruling.dues, escrow.balance_micro - escrow.bond_micro, escrow.bond_micro)
     for transfer in transfers:

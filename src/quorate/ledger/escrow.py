@@ -1,15 +1,16 @@
-"""Opening an escrow: the agreement is held against the job, the standing offers, the network's caps and the requester's purse (message 3).
+"""Opening an escrow: the agreement is held against the job, the standing offers, the network's caps and the requester's
+purse (message 3).
 
-The requester has signed the job with its budget, its node the agreement, each provider its offer; the ledger checks that they fit, so that
-no further negotiation is needed. One job has one escrow: the same agreement again is answered with the first event, another one is refused.
-The beacon mixes the block's entropy with the agreement, so that nobody knew the draw when the agreement was signed.
+The requester has signed the job with its budget, its node the agreement, each provider its offer; the ledger checks
+that they fit, so that no further negotiation is needed. One job has one escrow: the same agreement again is answered
+with the first event, another one is refused. The beacon mixes the block's entropy with the agreement, so that nobody
+knew the draw when the agreement was signed.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
-
-import msgspec
 
 from quorate.cohort.selection import operators
 from quorate.crypto.digests import body_digest, digest, value_digest
@@ -58,7 +59,9 @@ def open_escrow(state: State, call: Call[OpenEscrow]) -> Done:
     _check_roster(state, call.block.time_ms, record, asked)
     check_signatures((call.value.job, call.value.agreement), call.verify)
     agreement, price = asked.agreement, escrow_micro(asked.agreement)
-    refuse_if(spend_at_most(agreement) > asked.job.core.budget_micro, Status.BUDGET_TOO_LOW, str(spend_at_most(agreement)))
+    refuse_if(
+        spend_at_most(agreement) > asked.job.core.budget_micro, Status.BUDGET_TOO_LOW, str(spend_at_most(agreement))
+    )
     refuse_if(price > state.accounts[agreement.requester].balance_micro, Status.BALANCE_TOO_LOW, str(price))
     return _opened(state, call, asked, record)
 
@@ -95,7 +98,7 @@ def _read(state: State, call: Call[OpenEscrow]) -> _Asked:
     job = _decoded(value.job, Job, "job")
     agreement = _decoded(value.agreement, Agreement, "agreement")
     networks = {job.core.network, agreement.network, value.roster.network if value.roster else state.network}
-    refuse_if(networks != {state.network}, Status.WRONG_NETWORK)
+    refuse_if(networks != {state.network}, Status.OTHER_NETWORK)
     job_id = JobId(body_digest("job", value.job.body))
     return _Asked(job, job_id, agreement, body_digest("agreement", value.agreement.body))
 
@@ -152,7 +155,7 @@ def _roster(state: State, now: int, given: Roster | None, agreement: Agreement) 
 def _checked_roster(state: State, now: int, roster: Roster, key: Digest) -> RosterRecord:
     entries = roster.entries
     names = [entry.provider for entry in entries]
-    ordered = bool(names) and all(low < high for low, high in zip(names, names[1:], strict=False))
+    ordered = bool(names) and all(low < high for low, high in pairwise(names))
     refuse_if(not ordered, Status.ROSTER_UNSORTED)
     offers: list[Offer] = []
     for entry in entries:
@@ -182,7 +185,9 @@ def _check_roster(state: State, now: int, record: RosterRecord, asked: _Asked) -
     agreement, limits = asked.agreement, asked.job.core.limits
     refuse_if(record.engines != {agreement.engine}, Status.ENGINE_MISMATCH)
     refuse_if(limits.fuel > record.fuel_max, Status.OFFER_TOO_SMALL, f"fuel {record.fuel_max}")
-    refuse_if(limits.memory_bytes > record.memory_bytes_max, Status.OFFER_TOO_SMALL, f"memory {record.memory_bytes_max}")
+    refuse_if(
+        limits.memory_bytes > record.memory_bytes_max, Status.OFFER_TOO_SMALL, f"memory {record.memory_bytes_max}"
+    )
     dearest = max(price_at_most(prices, limits.fuel) for prices in record.tariffs)
     refuse_if(agreement.price_max_micro < dearest, Status.PRICE_BELOW_OFFER, f"price {dearest}")
     attempt = max(prices.attempt_micro for prices in record.tariffs)

@@ -1,13 +1,15 @@
-"""Windows in ledger time for a member that is stalled or cheated: commit, then open, then the round is settled (protocol R7).
+"""Windows in ledger time for a member that is stalled or cheated: commit, then open, then the round is settled
+(protocol R7).
 
     ForceRound ──▶ commit window ──▶ reveal window ──▶ CloseForced
                    ForceCommit       ForceReveal
 
-A member posts its assignment and commitment, and the RoundClose if it has one. Everyone else of the agreement's rounds may commit until the
-window ends; a RoundClose shown in it, by a member or by the requester's node, pins who counts. Where the commitments are fixed already the
-commit window is `windows.commit_ms`; otherwise it also lasts until the transfer and run clocks of the round have run out, so that one hasty
-member cannot end a job that others still run. Openings come only after all commitments: nobody can copy a vote. Only a commitment that the
-member posted itself is at stake: unopened at the end of the reveal window it is withheld, and its bond is lost.
+A member posts its assignment and commitment, and the RoundClose if it has one. Everyone else of the agreement's rounds
+may commit until the window ends; a RoundClose shown in it, by a member or by the requester's node, pins who counts.
+Where the commitments are fixed already the commit window is `windows.commit_ms`; otherwise it also lasts until the
+transfer and run clocks of the round have run out, so that one hasty member cannot end a job that others still run.
+Openings come only after all commitments: nobody can copy a vote. Only a commitment that the member posted itself is at
+stake: unopened at the end of the reveal window it is withheld, and its bond is lost.
 
 A posted result stands for a DeliveryAck. It is at most 256 KiB; a larger one cannot be enforced beyond the attempt fee.
 """
@@ -17,7 +19,7 @@ from __future__ import annotations
 import msgspec
 
 from quorate.crypto.digests import blob_digest
-from quorate.ledger.ballots import NOTHING, Ballot, Ballots, gathered
+from quorate.ledger.ballots import NOTHING, Ballot, Ballots, Seat, gathered, merged, opened, short
 from quorate.ledger.call import Call, Done
 from quorate.ledger.closing import open_escrow_of
 from quorate.ledger.state import Escrow, Pending, State, with_escrow
@@ -33,8 +35,8 @@ def force_round(state: State, call: Call[ForceRound]) -> Done:
     before = escrow.pending
     refuse_if(before is not None and before.forced, Status.WINDOW_OPEN)
     base = before.ballots if before else NOTHING
-    ballots = gathered(escrow.terms, base, call.value.evidence, (), call.verify)
-    ballots = _at_stake(ballots, call.value.round, call.signer)
+    own = gathered(escrow.terms, call.value.evidence, (), call.verify)
+    ballots = _at_stake(merged(escrow.terms, base, own), call.value.round, call.signer)
     commit_by = _commit_by(state, escrow, ballots, call)
     reveal_by = commit_by + state.genesis.windows.reveal_ms
     pending = Pending(before.cause if before else "force", True, commit_by, reveal_by, ballots)
@@ -61,18 +63,19 @@ def _commit_by(state: State, escrow: Escrow, ballots: Ballots, call: Call[ForceR
 
 
 def _at_stake(ballots: Ballots, number: int, member: NodeId) -> Ballots:
-    """The member's own seat, now at stake. Raises Refused when it did not show its assignment and commitment, or did so before."""
+    """The member's own seat, now at stake. Raises Refused when it did not show its assignment and commitment, or did so
+    before."""
     ballot = ballots.round(number)
     seat = ballot.seat(member) if ballot else None
     assigned = ballot is not None and member in dict(ballot.assigned)
     if ballot is None or seat is None or not seat.signed or not assigned:
         raise Refused(Status.NOT_COMMITTED)
     refuse_if(seat.at_stake, Status.ALREADY_COMMITTED)
-    return _with_seat(ballots, ballot, member, at_stake=True)
+    return _with_seat(ballots, ballot, msgspec.structs.replace(seat, at_stake=True))
 
 
-def _with_seat(ballots: Ballots, ballot: Ballot, member: NodeId, **changes: object) -> Ballots:
-    seats = tuple(msgspec.structs.replace(seat, **changes) if seat.member == member else seat for seat in ballot.seats)
+def _with_seat(ballots: Ballots, ballot: Ballot, changed_seat: Seat) -> Ballots:
+    seats = tuple(changed_seat if seat.member == changed_seat.member else seat for seat in ballot.seats)
     changed = msgspec.structs.replace(ballot, seats=seats)
     rounds = tuple(changed if item.number == ballot.number else item for item in ballots.rounds)
     return msgspec.structs.replace(ballots, rounds=rounds)
@@ -85,10 +88,11 @@ def force_commit(state: State, call: Call[ForceCommit]) -> Done:
     if pending is None:
         raise Refused(Status.NO_WINDOW)
     refuse_if(call.block.time_ms > pending.commit_by_ms, Status.TOO_LATE)
-    ballots = gathered(escrow.terms, pending.ballots, call.value.evidence, (), call.verify)
+    own = gathered(escrow.terms, call.value.evidence, (), call.verify)
+    ballots = merged(escrow.terms, pending.ballots, own)
     if call.signer != escrow.agreement.node:
         staked = _at_stake(ballots, call.value.round, call.signer)
-        # Beside a Cancel a shown commitment earns the attempt fee; there is no reveal window in which it could be withheld.
+        # Beside a Cancel a shown commitment earns the attempt fee; it has no reveal window to be withheld in.
         ballots = staked if pending.forced else ballots
     pending = msgspec.structs.replace(pending, ballots=ballots)
     return Done(with_escrow(state, msgspec.structs.replace(escrow, pending=pending)))
@@ -103,14 +107,17 @@ def force_reveal(state: State, call: Call[ForceReveal]) -> Done:
         raise Refused(Status.NO_WINDOW)
     refuse_if(call.block.time_ms <= pending.commit_by_ms, Status.TOO_EARLY)
     refuse_if(call.block.time_ms > pending.reveal_by_ms, Status.TOO_LATE)
-    refuse_if(value.opening.round != value.round, Status.ROUND_OUT_OF_RANGE)
-    ballots = gathered(escrow.terms, pending.ballots, (), (value.opening,), call.verify)
-    ballot = ballots.round(value.round)
+    opening = value.opening
+    placed = (value.network, value.agreement, value.round) == (opening.network, opening.agreement, opening.round)
+    refuse_if(not placed, Status.WRONG_AGREEMENT)
+    ballot = pending.ballots.round(value.round)
     seat = ballot.seat(call.signer) if ballot else None
-    assert ballot is not None
-    assert seat is not None
+    if ballot is None or seat is None:
+        raise Refused(Status.OPENING_UNLISTED, short(call.signer))
+    seat = opened(seat, opening)
     posted = blob_digest(value.result) == value.opening.body.result_digest
     refuse_if(bool(value.result) and not posted, Status.RESULT_MISMATCH)
-    ballots = _with_seat(ballots, ballot, call.signer, signed=True, delivered=seat.delivered or posted)
+    seat = msgspec.structs.replace(seat, signed=True, delivered=seat.delivered or posted)
+    ballots = _with_seat(pending.ballots, ballot, seat)
     pending = msgspec.structs.replace(pending, ballots=ballots)
     return Done(with_escrow(state, msgspec.structs.replace(escrow, pending=pending)))

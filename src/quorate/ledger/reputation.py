@@ -1,7 +1,8 @@
 """The published score: an integer from 0 to 10,000 that anyone recomputes from settlements and slashings.
 
-Everyone starts at 5,000. A claim that agreed closes 1/64 of the distance to 10,000, rounded up; a commitment that was withheld halves the
-score; proven equivocation sets it to zero. An attempt without a quorum and a dissent change nothing: silence and dissent are not guilt (R7).
+Everyone starts at 5,000. A claim that agreed closes 1/64 of the distance to 10,000, rounded up; a commitment that was
+withheld halves the score; proven equivocation sets it to zero. An attempt without a quorum and a dissent change
+nothing: silence and dissent are not guilt (R7).
 """
 
 from __future__ import annotations

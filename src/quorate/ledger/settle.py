@@ -1,15 +1,18 @@
-"""Verdict -> Settlement: from ballots to ordered transfers, by the same computation for ledger, node, member and reader of a receipt.
+"""Verdict -> Settlement: from ballots to ordered transfers, by the same computation for ledger, node, member and reader
+of a receipt.
 
 `judged` counts the ballots (through `verify.verdicts`, the one voting module) and says who is owed what:
 
-    accepted round     each agreeing member the price of its own offer, at most `price_max_micro`; dissent and failure earn nothing;
-                       a member that the closing left out and that opened in the ledger windows the attempt fee
+    accepted round     each agreeing member the price of its own offer, at most `price_max_micro`; dissent and failure
+                       earn nothing; a member that the closing left out and that opened in the ledger windows the
+                       attempt fee
     round without one  each valid opening the attempt fee, at most `attempt_max_micro` (R6)
     after a Cancel     a signed commitment the attempt fee, opened or not (R6)
     the rest           back to the requester, its bond included
 
-An accepted round pays only when its result was delivered: a DeliveryAck for the ciphertext of an agreeing member, or that ciphertext posted
-on the ledger. The escrow covers the worst case; should fees of replaced members exceed it, the first in draw order are paid.
+An accepted round pays only when its result was delivered: a DeliveryAck for the ciphertext of an agreeing member, or
+that ciphertext posted on the ledger. The escrow covers the worst case; should fees of replaced members exceed it, the
+first in draw order are paid.
 """
 
 from __future__ import annotations
@@ -17,15 +20,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from quorate.ledger.ballots import NOTHING, Ballot, Ballots, Terms, Verify, gathered
+from quorate.crypto.digests import value_digest
+from quorate.ledger.ballots import Ballot, Ballots, Terms, Verify, gathered
 from quorate.ledger.call import BlockContext
 from quorate.ledger.status import Refused, Status, refuse_if
-from quorate.crypto.digests import value_digest
 from quorate.market.pricing import attempt_pay, member_pay, spend_at_most
 from quorate.model.claim import Opening, Vote
 from quorate.model.evidence import Signed
 from quorate.model.settlement import Payment, ReputationEvent, Settlement
-from quorate.model.units import MicroCredits, Millis, NodeId
+from quorate.model.units import COHORT_MAX, MicroCredits, Millis, NodeId
 from quorate.model.verdict import Tally, Verdict
 from quorate.verify.verdicts import tally, verdict_of, vote_of, width_of
 
@@ -41,8 +44,9 @@ class Due(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """The verdict, what is owed in order, and what it says of reputation. `paid`: an accepted outcome that was delivered. `conclusive`: no
-    further opening could change it. `unopened`: counted members at stake that did not open."""
+    """The verdict, what is owed in order, and what it says of reputation. `paid`: an accepted outcome that was
+    delivered. `conclusive`: no further opening could change it. `unopened`: counted members at stake that did not
+    open."""
 
     verdict: Verdict
     paid: bool
@@ -53,28 +57,26 @@ class Judgement(NamedTuple):
 
 
 def counted(terms: Terms, ballot: Ballot) -> tuple[tuple[NodeId, ...], int]:
-    """The members whose openings count, and the width of the round: those of its closing; without one, whoever committed first in draw order."""
+    """The members whose openings count, and the width of the round: those of its closing; without one, whoever
+    committed first in draw order."""
     proof = terms.agreement.proof
     if ballot.close:
         return ballot.close.members, width_of(proof, ballot.number, ballot.close.audit_seed, ballot.close.commits[0])
-    # Without a closing the requester's node has not opened its audit choice: it has forgone the re-execution of a first claim.
+    # Without a closing the requester's node has not opened its audit choice: it has forgone the re-execution.
     width = 1 if proof.method == "rerun" and ballot.number == 1 else width_of(proof, ballot.number, b"", b"")
     return tuple(seat.member for seat in ballot.seats if seat.signed)[:width], width
 
 
 def tallied(terms: Terms, ballot: Ballot) -> Tally:
-    members, width = counted(terms, ballot)
+    """How the round ended; of a round that came to neither closing nor opening, everyone who was asked stayed
+    silent."""
     openings = {seat.member: seat.opening for seat in ballot.seats if seat.opening}
-    result = tally(ballot.number, members, openings, terms.agreement.proof, width)
-    if ballot.close or ballot.seats:
-        return result
+    if ballot.close or openings:
+        members, width = counted(terms, ballot)
+        return tally(ballot.number, members, openings, terms.agreement.proof, width)
+    asked = dict.fromkeys(member for member, _ in ballot.assigned)
     return Tally(
-        round=ballot.number,
-        outcome="short",
-        agreed=(),
-        dissented=(),
-        failed=(),
-        silent=tuple(member for member, _ in ballot.assigned)[:64],
+        round=ballot.number, outcome="short", agreed=(), dissented=(), failed=(), silent=tuple(asked)[:COHORT_MAX]
     )
 
 
@@ -91,11 +93,15 @@ def judged(terms: Terms, ballots: Ballots, pay_commits: bool = False) -> Judgeme
         ended = tallied(terms, ballot)
         tallies.append(ended)
         members, width = counted(terms, ballot)
-        unopened += [seat.member for seat in ballot.seats if seat.at_stake and not seat.opening and seat.member in members]
+        unopened += [
+            seat.member for seat in ballot.seats if seat.at_stake and not seat.opening and seat.member in members
+        ]
         delivered = ended.outcome == "accepted" and _delivered(ballots, ballot, ended)
         if delivered:
             dues += _prices(terms, ballot, ended)
-            dues += [_attempt(terms, seat.member) for seat in ballot.seats if seat.opening and seat.member not in members]
+            dues += [
+                _attempt(terms, seat.member) for seat in ballot.seats if seat.opening and seat.member not in members
+            ]
             reputation += [ReputationEvent(member, "agreed") for member in ended.agreed]
             reputation += [ReputationEvent(member, "dissented") for member in ended.dissented]
         else:
@@ -145,7 +151,8 @@ def _attempt(terms: Terms, member: NodeId) -> Due:
 
 
 def payments(terms: Terms, dues: Sequence[Due], spend_micro: int, bond_micro: int) -> tuple[Payment, ...]:
-    """The transfers out of an escrow of `spend_micro` and the requester's bond: dues in order while there is money, then the refund."""
+    """The transfers out of an escrow of `spend_micro` and the requester's bond: dues in order while there is money,
+    then the refund."""
     requester, left = terms.agreement.requester, spend_micro
     paid = []
     for due in dues:
@@ -163,11 +170,11 @@ def examined(
 ) -> tuple[Ballots, Judgement]:
     """The ballots of a Settle and what follows from them. Raises Refused.
 
-    The requester's side must show every round and each counted member's own commitment. A member holds only its own beside the RoundClose, in
-    which the requester's node vouches, against its own purse, for the others.
+    The requester's side must show every round and each counted member's own commitment. A member holds only its own
+    beside the RoundClose, in which the requester's node vouches, against its own purse, for the others.
     """
     agreement = terms.agreement
-    ballots = gathered(terms, NOTHING, evidence, openings, verify)
+    ballots = gathered(terms, evidence, openings, verify)
     if poster in (agreement.node, agreement.requester):
         unsigned = [seat for ballot in ballots.rounds for seat in ballot.seats if seat.opening and not seat.signed]
         refuse_if(bool(unsigned), Status.COMMIT_UNSIGNED, unsigned[0].member.hex()[:16] if unsigned else "")
@@ -201,7 +208,8 @@ def settlement_value(
 def settlement_of(
     terms: Terms, evidence: Sequence[Signed], openings: Sequence[Opening], block: BlockContext, verify: Verify
 ) -> tuple[Settlement, Verdict]:
-    """What the ledger answers to a conclusive Settle of the requester's node, without a ledger. Raises `Refused`, which names the status."""
+    """What the ledger answers to a conclusive Settle of the requester's node, without a ledger. Raises `Refused`, which
+    names the status."""
     _, ruling = examined(terms, evidence, openings, terms.agreement.node, verify)
     if not ruling.paid and not ruling.conclusive:
         raise Refused(Status.UNDECIDED)

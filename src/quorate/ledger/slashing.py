@@ -1,4 +1,5 @@
-"""Bonds that are lost, and scores that move: proven equivocation (protocol R8) and openings withheld in a ledger window (R7).
+"""Bonds that are lost, and scores that move: proven equivocation (protocol R8) and openings withheld in a ledger window
+(R7).
 
 Equivocation is two different canonical statements of one signer for one place in the protocol:
 
@@ -6,10 +7,11 @@ Equivocation is two different canonical statements of one signer for one place i
     round end      RoundClose or RoundAbort of one round, by the requester's node
     delivery_ack   one round, by the requester's node
 
-Signatures are never compared. A member loses the smaller of its stake and the agreement's bond, to the requester. The requester's side
-loses its bond out of the escrow, or out of the requester's stake when that is settled, to the members that the closings name in equal
-parts (the first takes the remainder), or to whoever shows it when none is named. One bond per party and agreement: a second proof finds
-nothing. Dissent is never slashed. An assignment or Ack said twice is not equivocation: wraps are randomised, and a member may refuse later.
+Signatures are never compared. A member loses the smaller of its stake and the agreement's bond, to the requester. The
+requester's side loses its bond out of the escrow, or out of the requester's stake when that is settled, to the members
+that the closings name in equal parts (the first takes the remainder), or to whoever shows it when none is named. One
+bond per party and agreement: a second proof finds nothing. Dissent is never slashed. An assignment or Ack said twice is
+not equivocation: wraps are randomised, and a member may refuse later.
 """
 
 from __future__ import annotations
@@ -84,7 +86,9 @@ def punish_equivocation(state: State, call: Call[Equivocation]) -> Done:
         state, lost = slash_stake(state, escrow, offender)
     else:
         state, lost = _slash_requester(state, escrow, _named(escrow, first, second) or (call.signer,))
-    state = with_escrow(state, msgspec.structs.replace(state.escrows[escrow.terms.agreement_id], slashed=(*escrow.slashed, offender)))
+    state = with_escrow(
+        state, msgspec.structs.replace(state.escrows[escrow.terms.agreement_id], slashed=(*escrow.slashed, offender))
+    )
     reputation = (ReputationEvent(offender, "equivocated"),)
     state = with_reputation(state, reputation)
     event = Slashed(

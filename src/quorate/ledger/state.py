@@ -1,11 +1,14 @@
-"""The whole state of the ledger as one frozen value of immutable tables: accounts, standing offers, rosters, escrows, what was answered.
+"""The whole state of the ledger as one frozen value of immutable tables: accounts, standing offers, rosters, escrows,
+what was answered.
 
-Nothing is kept for ever but accounts, their keys, and the marks of spent transfers and deposits, without which a copy of one could move the
-money again. Everything else is swept when its time has passed: offers and rosters at their expiry, answers and settled escrows after
-`RETAIN_MS` (so long equivocation can be punished), the mark that a job had its escrow once the job itself has expired.
+Nothing is kept for ever but accounts, their keys, and the marks of spent transfers and deposits, without which a copy
+of one could move the money again. Everything else is swept when its time has passed: offers and rosters at their
+expiry, answers and settled escrows after `RETAIN_MS` (so long equivocation can be punished), the mark that a job had
+its escrow once the job itself has expired.
 
-`digest` is a running digest over every transaction with its signer, status and events, from the network id on. The machine is
-deterministic, so it commits to the state; equal digests mean equal histories, and a replay that leads elsewhere shows.
+`digest` is a running digest over every transaction with its signer, status and events, from the network id on. The
+machine is deterministic, so it commits to the state; equal digests mean equal histories, and a replay that leads
+elsewhere shows.
 """
 
 from __future__ import annotations
@@ -73,7 +76,8 @@ class Pending(msgspec.Struct, frozen=True):
 
 
 class Escrow(msgspec.Struct, frozen=True):
-    """`balance_micro` is what it holds, `bond_micro` of it the requester's bond. With a `settlement` it is closed and empty."""
+    """`balance_micro` is what it holds, `bond_micro` of it the requester's bond. With a `settlement` it is closed and
+    empty."""
 
     terms: Terms
     opened: EscrowOpened
@@ -121,7 +125,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     escrows: Table[Digest, Escrow]
     jobs: Table[JobId, Digest]
     answered: Table[bytes, Answered]
-    spent: Table[bytes, bool]
+    spent: Table[bytes, Status]
     sweeps: Table[int, Marks]
     swept_hour: int
 
@@ -160,10 +164,13 @@ def key_parts(bundle: KeyBundle) -> tuple[bytes, ...]:
 
 
 def genesis_state(genesis: Genesis) -> State:
-    """The state before the first block. Raises InvalidField or BadSignature for a genesis that no network can start from."""
+    """The state before the first block. Raises InvalidField or BadSignature for a genesis that no network can start
+    from."""
     network = value_digest(genesis)
     if genesis.threshold != THRESHOLD:
-        raise InvalidField(str(genesis.threshold), field="threshold", limit=str(THRESHOLD), fix="set a threshold per job")
+        raise InvalidField(
+            str(genesis.threshold), field="threshold", limit=str(THRESHOLD), fix="set a threshold per job"
+        )
     accounts: Table[NodeId, Account] = Table()
     components: Table[bytes, NodeId] = Table()
     for item in genesis.accounts:

@@ -1,7 +1,8 @@
-"""The ledger's answers by name, in order of precedence: of all checks a transaction fails, the one listed first decides the status.
+"""The ledger's answers by name, in order of precedence: of all checks a transaction fails, the one listed first decides
+the status.
 
-A refusal changes nothing. It is final for the bytes that were refused, unless it is in `NOT_YET`: those depend on the clock, on other
-parties' transactions or on stamps that travel beside the bytes, so the same bytes may be posted again.
+A refusal changes nothing. It is final for the bytes that were refused, unless it is in `NOT_YET`: those depend on the
+clock, on other parties' transactions or on stamps that travel beside the bytes, so the same bytes may be posted again.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ class Status(StrEnum):
 
     OK = "ok"
 
-    # who posts, and where
+    # who posts, and where; then whether what it quotes can be read
     WRONG_NETWORK = "wrong_network"
     SIGNER_UNREGISTERED = "signer_unregistered"
     MALFORMED = "malformed"
+    OTHER_NETWORK = "other_network"
 
     # the registry
     BUNDLE_MISMATCH = "bundle_mismatch"
@@ -122,7 +124,7 @@ NOT_YET = frozenset(
 DETAIL_CHARS_MAX = 128
 
 
-class Refused(Exception):  # noqa: N818
+class Refused(Exception):
     """Ends a rule of the ledger with a status. Never leaves the package: `apply` turns it into the answer."""
 
     def __init__(self, status: Status, detail: str = "") -> None:

@@ -1,8 +1,9 @@
-"""An immutable map for large states: a change copies one bucket and shares the rest, so an old state stays whole at no cost.
+"""An immutable map for large states: a change copies one bucket and shares the rest, so an old state stays whole at no
+cost.
 
-Two levels of 64 places by the bits of the key's hash, small dictionaries at the bottom; about 2 microseconds a change up to 10^6 entries.
-Python salts the hash of bytes anew in each process: nobody can aim keys at one bucket, and the order of iteration means nothing. Whoever
-iterates sums up or sorts.
+Two levels of 64 places by the bits of the key's hash, small dictionaries at the bottom; about 2 microseconds a change
+up to 10^6 entries. Python salts the hash of bytes anew in each process: nobody can aim keys at one bucket, and the
+order of iteration means nothing. Whoever iterates sums up or sorts.
 """
 
 from __future__ import annotations

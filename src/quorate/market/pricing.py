@@ -1,8 +1,10 @@
-"""The metered price rule, and what an agreement costs at most: integers in micro-credits, the same for quote, ledger and receipt.
+"""The metered price rule, and what an agreement costs at most: integers in micro-credits, the same for quote, ledger
+and receipt.
 
-A run costs `base` and `per_mega_fuel` for each 10^6 fuel begun. A member that agreed is paid by its own offer, never above the agreement's
-`price_max_micro`; a valid opening in a round without a quorum earns the offer's attempt fee, never above `attempt_max_micro` (protocol R6).
-The escrow holds the worst case, so that nobody who is owed anything finds it empty.
+A run costs `base` and `per_mega_fuel` for each 10^6 fuel begun. A member that agreed is paid by its own offer, never
+above the agreement's `price_max_micro`; a valid opening in a round without a quorum earns the offer's attempt fee,
+never above `attempt_max_micro` (protocol R6). The escrow holds the worst case, so that nobody who is owed anything
+finds it empty.
 """
 
 from __future__ import annotations
@@ -43,18 +45,21 @@ def places(proof: Proof) -> int:
 
 
 def spend_at_most(terms: Agreement) -> MicroCredits:
-    """What the requester can be made to pay: every place at its price, and the attempt fees of all rounds. A budget must cover it."""
+    """What the requester can be made to pay: every place at its price, and the attempt fees of all rounds. A budget
+    must cover it."""
     width = places(terms.proof)
     return MicroCredits(width * terms.price_max_micro + width * terms.rounds * terms.attempt_max_micro)
 
 
 def escrow_micro(terms: Agreement) -> MicroCredits:
-    """What the ledger takes from the requester's balance: `spend_at_most` and the requester's own bond, which comes back."""
+    """What the ledger takes from the requester's balance: `spend_at_most` and the requester's own bond, which comes
+    back."""
     return MicroCredits(spend_at_most(terms) + terms.bond_micro)
 
 
 def term_ms_least(timeouts: Timeouts, rounds: int, windows: Windows) -> Millis:
-    """How long an escrow stays open at least, so that no member can be run out of time: every clock of every round, then the windows of a
-    forced one. `settle_by_ms` of an agreement lies at least so far behind the block that opens its escrow."""
+    """How long an escrow stays open at least, so that no member can be run out of time: every clock of every round,
+    then the windows of a forced one. `settle_by_ms` of an agreement lies at least so far behind the block that opens
+    its escrow."""
     clocks = timeouts.transfer_ms + timeouts.run_ms + timeouts.verify_ms
     return Millis(rounds * clocks + windows.commit_ms + windows.reveal_ms)

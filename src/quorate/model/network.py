@@ -50,7 +50,7 @@ class Genesis(Value, tag="genesis"):
     caps: Caps
     windows: Windows
     bond_micro: Micro
-    threshold: Annotated[tuple[int, int], msgspec.Meta(min_length=2, max_length=2)]
+    threshold: tuple[int, int]
     reputation_gate: Annotated[int, msgspec.Meta(ge=0, le=10_000)]
     accounts: Annotated[tuple[Account, ...], msgspec.Meta(max_length=4096)]
     created_ms: Ms

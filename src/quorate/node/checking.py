@@ -39,7 +39,7 @@ def _signatures(state: LeaseState, postbox: Postbox) -> str:
         return "job not signed by its requester"
     if not (state.assignment.signer == brief.agreement.signer == job.core.node == terms.node):
         return "not the requester's node"
-    if terms.job != body_digest("job", brief.job.body) or terms.requester != job.core.requester:
+    if bytes(terms.job) != body_digest("job", brief.job.body) or terms.requester != job.core.requester:
         return "agreement for another job"
     return ""
 

@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from quorate.crypto.digests import body_digest
+from quorate.crypto.merkle import verify
 from quorate.crypto.signing import node_id
 from quorate.errors import BadSignature
+from quorate.ledger.journal import event_leaf
 from quorate.model.codec import Value, decode, encode, noun
 from quorate.model.evidence import Proven, Signed
 from quorate.model.network import Checkpoint, Genesis
@@ -47,8 +49,6 @@ def sequencer_of(genesis: Genesis) -> NodeId:
 
 def check_proven(proven: Proven, genesis: Genesis, postbox: Postbox) -> Checkpoint:
     """Raises BadSignature unless the event is in the log under a checkpoint that a key of the genesis signed."""
-    from quorate.ledger.journal import verify_event
-
     if proven.checkpoint.signer not in {node_id(bundle) for bundle in genesis.ledger}:
         raise BadSignature("not a key of the ledger", field="checkpoint")
     if proven.checkpoint.noun != "checkpoint":
@@ -57,5 +57,5 @@ def check_proven(proven: Proven, genesis: Genesis, postbox: Postbox) -> Checkpoi
     checkpoint = decode(proven.checkpoint.body, Checkpoint)
     if checkpoint.network != postbox.network:
         raise BadSignature("of another network", field="checkpoint")
-    verify_event(checkpoint, proven)
+    verify(checkpoint.root, event_leaf(proven.event), proven.index, checkpoint.size, proven.path)
     return checkpoint

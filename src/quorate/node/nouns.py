@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import cbor2
 
 from quorate.errors import MalformedBytes
@@ -9,6 +11,7 @@ from quorate.model.agreement import EscrowOpened
 from quorate.model.assignment import Ack, Assignment, Brief, CancelAck, CancelOrder, Started
 from quorate.model.claim import Commit, Delivery, DeliveryAck, Opening, RoundAbort, RoundClose
 from quorate.model.codec import Value, noun
+from quorate.model.ledger_events import Registered, WindowsOpened
 from quorate.model.settlement import Settlement
 
 _LETTERS: tuple[type[Value], ...] = (
@@ -31,14 +34,16 @@ VALUES: dict[str, type[Value]] = {noun(kind): kind for kind in _LETTERS}
 class Events:
     """Ledger events carry their noun inside: it is read before they are decoded as that type."""
 
-    _kinds: dict[str, type[Value]] = {noun(kind): kind for kind in (EscrowOpened, Settlement)}  # noqa: RUF012
+    _kinds: ClassVar[dict[str, type[Value]]] = {
+        noun(kind): kind for kind in (EscrowOpened, Registered, Settlement, WindowsOpened)
+    }
 
     def of(self, event: bytes) -> type[Value] | None:
         try:
             plain = cbor2.loads(event, max_depth=24)
         except (cbor2.CBORError, ValueError) as fault:
             raise MalformedBytes(str(fault), field="event") from None
-        return self._kinds.get(plain.get("type")) if isinstance(plain, dict) else None
+        return self._kinds.get(str(plain.get("type"))) if isinstance(plain, dict) else None
 
 
 EVENTS = Events()

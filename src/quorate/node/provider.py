@@ -22,6 +22,7 @@ from quorate.model.claim import INLINE_BYTES_MAX, Commit, Delivery
 from quorate.model.codec import Value, decode
 from quorate.model.effects import Check, Effect, Fetch, Post, Run, Send, Stop
 from quorate.model.evidence import Proven, Signed
+from quorate.model.ledger_events import WindowsOpened
 from quorate.model.network import Genesis
 from quorate.model.offer import Offer
 from quorate.model.settlement import Settlement
@@ -326,3 +327,6 @@ class ProviderNode(PostingShell):
             if state is not None and state.stage != "done":
                 self.keep_stamps((proven.checkpoint,), turn)
                 self._step(settlement.agreement, lease.Settled(settlement, proven), turn)
+        elif kind is WindowsOpened:
+            opened = decode(event, WindowsOpened)
+            self._step(opened.agreement, lease.Windows(opened), turn)

@@ -57,6 +57,7 @@ from quorate.node.trade import Trade
 log = logging.getLogger("quorate.node")
 
 DONE_IN_MEMORY_MAX = 1_000
+STANDING_TIMER = b"\0standing"
 KEPT = frozenset({"ack", "commit", "cancel_ack"})
 MEMBER_NOUNS = frozenset({"ack", "started", "commit", "opening", "delivery", "cancel_ack"})
 
@@ -77,8 +78,8 @@ class RequesterNode(PostingShell):
         self._changed = asyncio.Condition()
 
     def restore(self, turn: Turn) -> None:
-        for key, row in self.world.store.scan("offer"):
-            self.trade.restore_offer(NodeId(key), msgspec.msgpack.decode(row, type=Signed))
+        for _, row in self.world.store.scan("offer"):
+            self.trade.restore_offer(msgspec.msgpack.decode(row, type=Signed))
         for key, row in self.world.store.scan("job"):
             state = self._decoder.decode(row)
             if state.stage != "done":
@@ -144,9 +145,17 @@ class RequesterNode(PostingShell):
         async with self._changed:
             self._changed.notify_all()
 
+    def met(self, peer: NodeId, turn: Turn) -> None:
+        if peer == self.ledger:
+            self.timers.set(STANDING_TIMER, self.now())
+
     def tick(self, key: bytes, turn: Turn) -> None:
         if key == POST_TIMER:
             self.resend(turn)
+            return
+        if key == STANDING_TIMER:
+            turn.send(self.ledger, self.trade.question(), after_save=False)
+            self.timers.set(STANDING_TIMER, Millis(self.now() + self.trade.ask_again_ms))
             return
         job_id = JobId(key)
         self._step(job_id, Tick(self.heard), turn)
@@ -172,8 +181,6 @@ class RequesterNode(PostingShell):
 
     def _match(self, job_id: JobId, turn: Turn) -> None:
         state = self.jobs[job_id]
-        if self.trade.wants_standing(self.now()):
-            turn.send(self.ledger, self.trade.question(), after_save=False)
         event = self.trade.match(state, self.jobs.values(), self.world.clock.now_ms())
         self._step(job_id, event, turn)
 
@@ -185,7 +192,7 @@ class RequesterNode(PostingShell):
     # Ledger
 
     def answered(self, owner: bytes, transaction: Value, answer: Answer, turn: Turn) -> None:
-        if answer.status not in ("ok", "already_settled", "escrow_exists", "duplicate"):
+        if answer.status not in ("ok", "already_settled", "already_open"):
             self._step(JobId(owner), Refused(noun(transaction), answer.status, answer.detail), turn)
 
     def happened(self, event: bytes, proven: Proven, turn: Turn) -> None:

@@ -63,7 +63,9 @@ async def measured_offer(
 
 
 async def _capabilities(config: NodeConfig, engine: Engine) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
-    shown, version, layers = [], "", ()
+    shown: list[str] = []
+    version: str = ""
+    layers: tuple[str, ...] = ()
     for profile, module, output in ((PURE, ANSWERS, (42).to_bytes(4, "little")), (COMMAND, EXITS, b"")):
         task = Task(
             id=b"self-test " + profile.encode(),

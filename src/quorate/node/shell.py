@@ -125,6 +125,7 @@ class Shell:
         self._wake = asyncio.Event()
         self._idle_saves = asyncio.Semaphore(SAVES_IN_FLIGHT_MAX)
         self._background: set[asyncio.Task[None]] = set()
+        self._saved: asyncio.Future[None]
         self._known_peers: frozenset[NodeId] = frozenset()
         self._closing = False
         self._failed: BaseException | None = None
@@ -141,12 +142,17 @@ class Shell:
     def met(self, peer: NodeId, turn: Turn) -> None:
         """A peer appeared."""
 
+    def end_of_turn(self, turn: Turn) -> None:
+        """After everything that had arrived was stepped."""
+
     def restore(self, turn: Turn) -> None:
         """Loads what was saved and has every machine go on."""
 
     # Running
 
     async def start(self) -> None:
+        self._saved = asyncio.get_running_loop().create_future()
+        self._saved.set_result(None)
         self.put(self.restore)
         await self.world.transport.start(self._arrived, self._blob_range)
         self.spawn(self._turns())
@@ -194,6 +200,7 @@ class Shell:
             turn = Turn()
             for work in batch:
                 work(turn)
+            self.end_of_turn(turn)
             self._post_now(turn)
             if turn.rows or turn.later or turn.after or turn.before:
                 self.spawn(self._finish(turn))
@@ -206,11 +213,16 @@ class Shell:
             self.spawn(self._deliver(envelopes))
 
     async def _finish(self, turn: Turn) -> None:
+        earlier, saved = self._saved, asyncio.get_running_loop().create_future()
+        self._saved = saved
         try:
             for blob in turn.before:
                 await blob
             if turn.rows:
                 await self.world.store.save([Row(kind, key, value) for (kind, key), value in turn.rows.items()])
+            # A turn may say again what an earlier turn is still saving.
+            await earlier
+            saved.set_result(None)
         finally:
             self._idle_saves.release()
         if turn.later:

@@ -13,7 +13,7 @@ from quorate.adapters.storage.sqlite import SqliteStore
 from quorate.adapters.transport.mesh_settings import Credentials, MeshSettings
 from quorate.adapters.transport.zenoh import ZenohTransport
 from quorate.crypto.digests import value_digest
-from quorate.crypto.signing import Identity
+from quorate.crypto.signing import Identity, node_id
 from quorate.crypto.wrapping import SealKey
 from quorate.execute.engine import Engine
 from quorate.execute.isolate import WorkerPool
@@ -36,7 +36,7 @@ def build(config: NodeConfig) -> Shell:
     genesis = load_genesis(Path(config.home))
     network = value_digest(genesis)
     identity = Identity.from_bytes(read_secret(config.folder / "identity.key"))
-    world = _world(config, network, identity.node_id)
+    world = _world(config, genesis, identity.node_id)
     if config.role == "sequencer":
         return SequencerNode(genesis, network, identity, world)
     if config.role == "requester":
@@ -44,15 +44,16 @@ def build(config: NodeConfig) -> Shell:
     return _provider(config, genesis, network, identity, world)
 
 
-def _world(config: NodeConfig, network: Digest, node: NodeId) -> World:
+def _world(config: NodeConfig, genesis: Genesis, node: NodeId) -> World:
     folder = config.folder
     store = SqliteStore(folder / "store.db")
     settings = MeshSettings(
-        network=network,
+        network=value_digest(genesis),
         node=node,
         listen=config.listen,
         credentials=Credentials(Path(config.home) / "authority.pem", folder / "tls.pem", folder / "tls.key"),
         connect=config.connect,
+        members=frozenset(node_id(bundle) for bundle in (*genesis.ledger, *(a.bundle for a in genesis.accounts))),
         wire_log_path=folder / "wire.log" if config.wire_log else None,
     )
     blobs = FileBlobs(folder / "blobs", rows=store)

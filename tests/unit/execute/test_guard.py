@@ -30,10 +30,7 @@ def section(number: int, body: bytes) -> bytes:
 def module_with(code: bytes, locals_: bytes = b"\x00") -> bytes:
     body = locals_ + code + b"\x0b"
     return (
-        MAGIC
-        + section(1, b"\x01\x60\x00\x00")
-        + section(3, b"\x01\x00")
-        + section(10, b"\x01" + leb(len(body)) + body)
+        MAGIC + section(1, b"\x01\x60\x00\x00") + section(3, b"\x01\x00") + section(10, b"\x01" + leb(len(body)) + body)
     )
 
 

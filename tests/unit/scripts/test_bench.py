@@ -68,3 +68,8 @@ def test_one_script_leaves_the_page_alone(bench: ModuleType, tmp_path: Path) -> 
     assert not (tmp_path / "RESULTS.md").exists()
     with pytest.raises(SystemExit, match="no script slow"):
         bench.main(["slow"])
+
+
+def test_an_empty_folder_is_an_error(bench: ModuleType) -> None:
+    with pytest.raises(SystemExit, match="there is no script"):
+        bench.main([])

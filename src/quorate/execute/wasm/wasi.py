@@ -29,6 +29,8 @@ MODULE = "wasi_snapshot_preview1"
 CALL_FUEL = 5_000
 VECTOR_FUEL = 100
 VECTORS_MAX = 1_024
+FUEL_RESERVE = 1
+"""The tank holds this much more than the budget: an empty tank then means that the budget was exceeded, not just used up."""
 RANDOM_BYTES_MAX = 65_536
 
 OK, BADF, FAULT, INVAL, IO, SPIPE, NOTCAPABLE = 0, 8, 21, 28, 29, 70, 76
@@ -99,7 +101,7 @@ class Session:
         """Takes `price` fuel; ends the run when there is not enough."""
         assert self.tank is not None
         left = self.tank.get_fuel() - price
-        if left < 0:
+        if left < FUEL_RESERVE:
             self.end(Ending.OUT_OF_FUEL)
             return False
         self.tank.set_fuel(left)

@@ -214,7 +214,7 @@ class WasmtimeEngine:
         store = wasmtime.Store(self._engine)
         try:
             store.set_limits(table_elements=TABLE_ELEMENTS_MAX, instances=1, tables=TABLES_MAX, memories=1)
-            store.set_fuel(limits.fuel)
+            store.set_fuel(limits.fuel + wasi.FUEL_RESERVE)
             ended = self._command(store, program, task) if task.profile == COMMAND else self._pure(store, program, task)
         finally:
             self._session = None
@@ -229,11 +229,10 @@ class WasmtimeEngine:
         except wasmtime.Trap as trap:
             return self._trapped(store, trap, task.limits)
         except _Stop as stop:
-            status = self._blame_memory(stop.status)
-            return Ended(status, task.limits.fuel - store.get_fuel())
+            return _within(task.limits, Ended(self._blame_memory(stop.status), _used(store, task.limits)))
         except wasmtime.WasmtimeError as fault:
             raise HostFault(f"the engine failed: {str(fault)[:200]}") from None
-        return Ended(Status.SUCCESS, task.limits.fuel - store.get_fuel(), output)
+        return _within(task.limits, Ended(Status.SUCCESS, _used(store, task.limits), output))
 
     def _call_pure(self, store: wasmtime.Store, program: Program, task: Task) -> bytes:
         exports: Any = wasmtime.Instance(store, program.module, []).exports(store)
@@ -266,7 +265,7 @@ class WasmtimeEngine:
         try:
             exports: Any = program.linked.instantiate(store).exports(store)
             exports[policy.entry_of(task)](store)
-            ended = Ended(Status.SUCCESS, task.limits.fuel - store.get_fuel())
+            ended = _within(task.limits, Ended(Status.SUCCESS, _used(store, task.limits)))
         except wasmtime.Trap as trap:
             ended = self._trapped(store, trap, task.limits)
         except wasmtime.WasmtimeError as fault:
@@ -280,8 +279,8 @@ class WasmtimeEngine:
         status = _TRAPS.get(code.name) if code is not None else None
         if status is None:
             raise HostFault(f"the engine trapped in a way that has no name here: {trap.message[:200]}")
-        used = limits.fuel - store.get_fuel() if status is Status.UNREACHABLE else limits.fuel
-        return Ended(self._blame_memory(status), used)
+        used = _used(store, limits) if status is Status.UNREACHABLE else limits.fuel
+        return _within(limits, Ended(self._blame_memory(status), used))
 
     def _blame_memory(self, status: Status) -> Status:
         return Status.MEMORY_LIMIT if self._memory.refused and status in _MEMORY_TRAPS else status
@@ -309,9 +308,18 @@ class WasmtimeEngine:
         return call
 
 
+def _used(store: wasmtime.Store, limits: Limits) -> int:
+    return limits.fuel + wasi.FUEL_RESERVE - store.get_fuel()
+
+
+def _within(limits: Limits, ended: Ended) -> Ended:
+    """The engine looks at the fuel in loops and calls only: a straight end may lie beyond the budget, and is then no end."""
+    return ended if ended.fuel_used <= limits.fuel else Ended(Status.OUT_OF_FUEL, limits.fuel)
+
+
 def _session_end(session: wasi.Session, limits: Limits) -> Ended | None:
     """What the session says about the end, which outranks the trap that it provoked by taking the fuel away."""
-    used = limits.fuel - session.fuel_left
+    used = limits.fuel + wasi.FUEL_RESERVE - session.fuel_left
     if session.ending is None:
         return None
     if session.ending is wasi.Ending.EXIT:

@@ -1,0 +1,228 @@
+"""The options of `compute submit`, `run` and `quote`, and the draft they stand for.
+
+What is wrong with an option by itself or beside another is refused here or by the builder, by the name of the option,
+before anything is sealed or sent.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Group, Parameter
+
+from quorate.errors import ContradictoryOptions, InvalidField, TooLarge
+
+if TYPE_CHECKING:
+    from quorate.api.builder import Builder, Draft
+    from quorate.model.job import ResourceLimits
+
+WHAT = Group("What runs", sort_key=1)
+CHECKED = Group("Privacy and proof", sort_key=2)
+LIMITS = Group("Limits", sort_key=3)
+CLOCKS = Group("Clocks and money", sort_key=4)
+OUTPUT = Group("Output", sort_key=9)
+
+STANDARD_INPUT = Path("-")
+SECONDS_MAX = 10**6
+AMOUNT_MAX = 2**63 - 1
+SIMULATED = "sim-"
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What every command takes."""
+
+    json: Annotated[bool, Parameter(group=OUTPUT)] = False
+    """One JSON document on standard output, errors included."""
+
+
+PLAIN = Output()
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class JobOptions:
+    """A job as the command line says it."""
+
+    wasm: Annotated[Path, Parameter(group=WHAT)]
+    """The program: a WebAssembly module, or its text form (.wat)."""
+    input: Annotated[Path | None, Parameter(group=WHAT)] = None
+    """The input file; - is standard input. Without it the input is empty."""
+    arg: Annotated[tuple[str, ...], Parameter(group=WHAT)] = ()
+    """One argument of the program; may be given several times. Arguments are never private."""
+    entry: Annotated[str, Parameter(group=WHAT)] = ""
+    """The exported function to start at (default: run for a pure module, _start for a command)."""
+    profile: Annotated[Literal["pure", "command"] | None, Parameter(group=WHAT)] = None
+    """What the module may import: nothing (pure) or WASI with standard streams only (command). Detected if left out."""
+
+    private: Annotated[bool, Parameter(group=CHECKED)] = False
+    """Seal input and result: only the executors drawn for this job see them in plaintext."""
+    replication: Annotated[int | None, Parameter(group=CHECKED)] = None
+    """How many providers run the job; more than one means proof quorum."""
+    proof: Annotated[Literal["trust", "rerun", "quorum"] | None, Parameter(group=CHECKED)] = None
+    """How the result is checked: trust (nothing), rerun (one in N again elsewhere, the default), quorum (votes)."""
+    threshold: Annotated[int | None, Parameter(group=CHECKED)] = None
+    """How many of the replicas must agree (quorum; default: seven in ten, rounded up)."""
+    one_in: Annotated[int | None, Parameter(group=CHECKED)] = None
+    """Run one in N jobs again elsewhere (rerun; default 10)."""
+    allow: Annotated[tuple[str, ...], Parameter(group=CHECKED)] = ()
+    """A simulated part to accept, by name (sim-...); may be given several times. Without it none is accepted."""
+
+    tier: Annotated[Literal["light", "full"] | None, Parameter(group=LIMITS)] = None
+    """Limits by name: light (16 MiB, 10^8 fuel, 5 s) or full (256 MiB, 10^10 fuel, 30 s)."""
+    memory_mib: Annotated[int | None, Parameter(group=LIMITS)] = None
+    """Memory of the guest in MiB (default 64)."""
+    fuel: Annotated[int | None, Parameter(group=LIMITS)] = None
+    """Instructions, about one fuel each (default 10^9)."""
+    run_seconds: Annotated[float | None, Parameter(group=LIMITS)] = None
+    """Time on the executor's clock in seconds (default 30)."""
+    output_kib: Annotated[int | None, Parameter(group=LIMITS)] = None
+    """Output of the guest in KiB (default 1024)."""
+
+    match_seconds: Annotated[float | None, Parameter(group=CLOCKS)] = None
+    """How long finding providers and opening the escrow may take (default 30)."""
+    transfer_seconds: Annotated[float | None, Parameter(group=CLOCKS)] = None
+    """How long bringing program and input to the members may take (default 300)."""
+    verify_seconds: Annotated[float | None, Parameter(group=CLOCKS)] = None
+    """How long votes may take after the first one (default 60)."""
+    budget: Annotated[int | None, Parameter(group=CLOCKS)] = None
+    """The most that may be held in escrow, in micro-credits (default 100,000,000)."""
+
+
+def draft_of(options: JobOptions) -> Draft:
+    """The draft, not sealed yet. Raises UserError for whatever is wrong with it."""
+    from quorate.api.builder import Job
+
+    _refuse_contradictions(options)
+    builder = Job.builder().wasm(options.wasm)
+    _give_input(builder, options)
+    builder.limits(_limits(options)).timeouts(**_clocks(options))
+    if options.tier:
+        builder.tier(options.tier)
+    if options.entry:
+        builder.entry(options.entry)
+    if options.arg:
+        builder.arguments(*options.arg)
+    if options.budget is not None:
+        builder.budget(_amount("budget", options.budget))
+    if options.allow:
+        builder.policy(_policy(options.allow))
+    _give_proof(builder, options)
+    return _in_profile(builder.build(), options.profile)
+
+
+def _refuse_contradictions(options: JobOptions) -> None:
+    method = options.proof or ("quorum" if (options.replication or 1) > 1 else "rerun")
+    if options.threshold is not None and method != "quorum":
+        raise ContradictoryOptions(f"given with proof {method}", field="threshold", fix="choose --proof quorum")
+    if options.one_in is not None and method != "rerun":
+        raise ContradictoryOptions(f"given with proof {method}", field="one-in", fix="choose --proof rerun")
+    if options.one_in is not None and not 1 <= options.one_in <= 1_000_000:
+        raise InvalidField(str(options.one_in), field="one-in", limit="1 to 1000000")
+
+
+def _give_input(builder: Builder, options: JobOptions) -> None:
+    data: bytes | Path = b"" if options.input is None else options.input
+    if options.input == STANDARD_INPUT:
+        data = _standard_input()
+    if options.private:
+        builder.private_input(data).with_ownership_proof()
+    elif options.input is not None:
+        builder.public_input(data)
+
+
+def _standard_input() -> bytes:
+    from quorate.model.job import INPUT_BYTES_MAX
+
+    data = sys.stdin.buffer.read(INPUT_BYTES_MAX + 1)
+    if len(data) > INPUT_BYTES_MAX:
+        raise TooLarge("standard input goes on", field="input", limit=f"{INPUT_BYTES_MAX} bytes", fix="send less")
+    return data
+
+
+def _limits(options: JobOptions) -> ResourceLimits:
+    """Those given; the others from the tier, or the defaults of the network."""
+    from quorate.api.builder import ResourceLimits
+    from quorate.model.job import TIER_LIMITS
+
+    base = ResourceLimits()
+    memory, fuel, run = TIER_LIMITS[options.tier] if options.tier else (base.memory_bytes, base.fuel, base.run_ms)
+    given = {"memory_bytes": memory, "fuel": fuel, "run_ms": run, "output_bytes": base.output_bytes}
+    if options.memory_mib is not None:
+        given["memory_bytes"] = _amount("memory-mib", options.memory_mib, 1 << 20)
+    if options.fuel is not None:
+        given["fuel"] = _amount("fuel", options.fuel)
+    if options.run_seconds is not None:
+        given["run_ms"] = _milliseconds("run-seconds", options.run_seconds)
+    if options.output_kib is not None:
+        given["output_bytes"] = _amount("output-kib", options.output_kib, 1 << 10)
+    return ResourceLimits(**given)  # type: ignore[arg-type]
+
+
+def _clocks(options: JobOptions) -> dict[str, int]:
+    named = {"match": options.match_seconds, "transfer": options.transfer_seconds, "verify": options.verify_seconds}
+    return {
+        f"{name}_ms": _milliseconds(f"{name}-seconds", seconds)
+        for name, seconds in named.items()
+        if seconds is not None
+    }
+
+
+def _milliseconds(name: str, seconds: float) -> int:
+    if not math.isfinite(seconds) or not 0.001 <= seconds <= SECONDS_MAX:
+        raise InvalidField(
+            f"{seconds:g}", field=name, limit=f"0.001 to {SECONDS_MAX} seconds", fix="choose another time"
+        )
+    return round(seconds * 1000)
+
+
+def _amount(name: str, count: int, unit: int = 1) -> int:
+    most = AMOUNT_MAX // unit
+    if not 1 <= count <= most:
+        raise InvalidField(str(count), field=name, limit=f"1 to {most}", fix="choose a number in between")
+    return count * unit
+
+
+def _policy(allow: tuple[str, ...]):  # type: ignore[no-untyped-def]
+    from quorate.model.policy import Policy
+
+    for name in allow:
+        if not name.startswith(SIMULATED) or len(name) > 128:
+            raise InvalidField(
+                repr(name[:40]), field="allow", limit="a name that begins with sim-", fix="see quorate doctor"
+            )
+    if len(allow) > 8:
+        raise InvalidField(f"{len(allow)} names", field="allow", limit="8")
+    return Policy(require_post_quantum=False, jail_layers_min=(), allow=tuple(sorted(set(allow))), reputation_min=0)
+
+
+def _give_proof(builder: Builder, options: JobOptions) -> None:
+    if options.replication is not None:
+        builder.replication(options.replication)
+    method = options.proof or ("quorum" if (options.replication or 1) > 1 else None)
+    if method is not None:
+        builder.proof(method, threshold=options.threshold or 0, one_in=options.one_in or 10)
+    elif options.one_in is not None:
+        builder.proof("rerun", one_in=options.one_in)
+    if options.threshold is not None and options.threshold < 1:
+        raise InvalidField(str(options.threshold), field="threshold", limit="1 to the number of replicas")
+
+
+def _in_profile(draft: Draft, profile: Literal["pure", "command"] | None) -> Draft:
+    """The draft in the profile asked for. Raises ForbiddenImport or MissingEntry when the module does not fit it."""
+    if profile is None or profile == draft.program.profile:
+        return draft
+    import msgspec
+
+    from quorate.execute.wasm.guard import inspect
+    from quorate.execute.wasm.policy import ENTRY_DEFAULT, check_program
+
+    check_program(inspect(draft.module), profile, "")
+    program = msgspec.structs.replace(draft.program, profile=profile, entry=ENTRY_DEFAULT[profile])
+    return dataclasses.replace(draft, program=program)

@@ -1,0 +1,183 @@
+"""Verifies a draw before the input key is wrapped for anyone (protocol messages 3 and 4).
+
+The requester's node is not to be trusted with the input, so neither is its word on who may see it. Checked in this
+order; the first check that fails refuses the draw, and no key is wrapped:
+
+1. the agreement is the job's, on its terms, signed by the node that the job names;
+2. the escrow of this agreement is open: a ledger event, proven under a checkpoint that a ledger key of the genesis
+   signed, by the sequencer the agreement names, which is neither requester nor node;
+3. the roster is the one the agreement commits to;
+4. the order follows from agreement and beacon; it is computed here. Rounds and reserves are no more than the roster
+   allows;
+5. each member's offer is the one in the roster, signed by that member, of the agreed engine, alive when the escrow
+   opened, and within the requester's policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from threading import Lock
+from typing import NamedTuple
+
+from quorate.cohort.selection import draw_order, draw_seed, reserves_for, rounds_allowed, wrapped_members
+from quorate.crypto.digests import body_digest, value_digest
+from quorate.crypto.signing import Identity
+from quorate.crypto.wrapping import check_seal_public
+from quorate.errors import BadCommitment, BadSignature, PolicyRefused
+from quorate.model.agreement import Agreement, EscrowOpened, RosterEntry
+from quorate.model.codec import decode
+from quorate.model.evidence import Signed
+from quorate.model.job import Job
+from quorate.model.network import Genesis
+from quorate.model.offer import Offer
+from quorate.model.policy import Proof
+from quorate.model.signature import Stamp
+from quorate.model.submission import Draw
+from quorate.model.units import Digest, JobId, NodeId
+from quorate.node.ledger_view import check_proven
+from quorate.node.postbox import Directory, Postbox, StampBook
+
+
+class Drawn(NamedTuple):
+    """Who may be given the key of a job: the agreement's digest, and the offers of the members in the order of the
+    draw."""
+
+    agreement: Digest
+    offers: tuple[Offer, ...]
+
+
+class Notary:
+    """Signs for the client and verifies what others signed, on one network. It remembers verified stamps, and may be
+    used from several threads."""
+
+    def __init__(self, identity: Identity, genesis: Genesis, draw: Callable[[int], bytes]) -> None:
+        self.genesis = genesis
+        self.network = value_digest(genesis)
+        self.identity = identity
+        accounts = [account.bundle for account in genesis.accounts]
+        directory = Directory([*genesis.ledger, *accounts, identity.bundle])
+        self._lock = Lock()
+        self._postbox = Postbox(identity, self.network, directory, StampBook(_no_stamp), draw)
+
+    def sign_jobs(self, jobs: list[bytes]) -> tuple[list[Signed], Stamp]:
+        """One stamp over all `jobs`."""
+        with self._lock:
+            signed = self._postbox.sign([decode(body, Job) for body in jobs])
+            return signed, self._postbox.stamps.get(signed[0].stamp)
+
+    def check(self, draw: Draw, job: Job, job_id: JobId) -> Drawn:
+        """The members of `draw`. Raises PeerError or PolicyRefused: then nothing may be wrapped."""
+        with self._lock:
+            return self._check(draw, job, job_id)
+
+    def _check(self, draw: Draw, job: Job, job_id: JobId) -> Drawn:
+        for bundle in draw.bundles:
+            self._postbox.directory.add(bundle)
+        for stamp in draw.stamps:
+            self._postbox.stamps.add(stamp)
+        terms = self._terms(draw, job, job_id)
+        agreement = body_digest("agreement", draw.agreement.body)
+        opened = self._opened(draw, terms, agreement)
+        if value_digest(draw.roster) != terms.roster:
+            raise BadCommitment("not the one the agreement commits to", field="roster")
+        members = _members(draw, terms, agreement, opened)
+        offers = {body_digest("offer", signed.body): signed for signed in draw.offers}
+        return Drawn(agreement, tuple(self._offer(entry, offers, (terms, opened, job)) for entry in members))
+
+    def _terms(self, draw: Draw, job: Job, job_id: JobId) -> Agreement:
+        signed, core = draw.agreement, job.core
+        if signed.noun != "agreement" or signed.signer != core.node:
+            raise BadSignature("not signed by the node that the job names", field="agreement")
+        self._postbox.verify(signed)
+        terms = decode(signed.body, Agreement)
+        named = (terms.network, terms.job, terms.requester, terms.node)
+        if draw.job != job_id or named != (core.network, job_id, core.requester, core.node):
+            raise BadCommitment("of another job", field="agreement")
+        if terms.proof != core.proof or terms.timeouts != core.timeouts:
+            raise BadCommitment("not on the terms of the job", field="agreement")
+        return terms
+
+    def _opened(self, draw: Draw, terms: Agreement, agreement: Digest) -> EscrowOpened:
+        sequencer = terms.ledger_trust.sequencer
+        if draw.escrow.checkpoint.signer != sequencer:
+            raise BadSignature("the checkpoint is not of the sequencer that the agreement names", field="sequencer")
+        if sequencer in (terms.requester, terms.node):
+            raise PolicyRefused(
+                "the requester's side orders the ledger itself",
+                field="ledger_trust",
+                fix="use an independent sequencer",
+            )
+        check_proven(draw.escrow, self.genesis, self._postbox)
+        opened = decode(draw.escrow.event, EscrowOpened)
+        if (opened.network, opened.agreement, opened.job) != (self.network, agreement, terms.job):
+            raise BadCommitment("the escrow of another agreement", field="escrow")
+        return opened
+
+    def _offer(
+        self, entry: RosterEntry, offers: dict[Digest, Signed], context: tuple[Agreement, EscrowOpened, Job]
+    ) -> Offer:
+        signed, name = offers.get(entry.offer), entry.provider.hex()[:8]
+        if signed is None or signed.noun != "offer" or signed.signer != entry.provider:
+            raise BadSignature(f"no offer signed by member {name}", field="offer")
+        self._postbox.verify(signed)
+        offer = offer_of(signed.body)
+        if (offer.network, offer.provider, offer.operator) != (self.network, entry.provider, entry.operator):
+            raise BadCommitment(f"the offer of member {name} is not what the roster says", field="offer")
+        terms, opened, job = context
+        if offer.engine != terms.engine or offer.expires_ms < opened.time_ms:
+            raise BadCommitment(f"the offer of member {name} does not serve this agreement", field="offer")
+        self._refuse_by_policy(offer, job)
+        check_seal_public(offer.seal_key)
+        return offer
+
+    def _refuse_by_policy(self, offer: Offer, job: Job) -> None:
+        """The node has matched by the same policy; the client does not take its word for it."""
+        policy, name = job.core.policy, offer.provider.hex()[:8]
+        not_allowed = set(offer.simulated) - set(policy.allow)
+        if not_allowed:
+            raise PolicyRefused(
+                f"member {name} simulates {min(not_allowed)}", field="allow", fix=f"allow {min(not_allowed)} by name"
+            )
+        if not set(policy.jail_layers_min) <= set(offer.isolation):
+            raise PolicyRefused(
+                f"member {name} lacks a jail layer", field="jail_layers_min", limit=", ".join(policy.jail_layers_min)
+            )
+        bundle = self._postbox.directory[offer.provider]
+        if bundle.suite not in self.genesis.suites:
+            raise PolicyRefused(
+                f"member {name} signs with {bundle.suite}", field="suite", limit=", ".join(self.genesis.suites)
+            )
+        if policy.require_post_quantum and not bundle.suite.post_quantum:
+            raise PolicyRefused(f"member {name} signs with {bundle.suite}", field="suite", limit="post-quantum suites")
+
+
+def places(proof: Proof) -> int:
+    """How many members one round may come to: K, or two for a re-run (the claim and its re-execution)."""
+    return 2 if proof.method == "rerun" else proof.replicas
+
+
+def _members(draw: Draw, terms: Agreement, agreement: Digest, opened: EscrowOpened) -> tuple[RosterEntry, ...]:
+    """The roster's entries for the members to wrap for. More rounds or reserves than the roster allows would show the
+    input to more eyes."""
+    roster, size = draw.roster, places(terms.proof)
+    providers = [entry.provider for entry in roster.entries]
+    if providers != sorted(set(providers)):
+        raise BadCommitment("not sorted, or a provider twice", field="roster")
+    if terms.rounds > rounds_allowed(roster, size) or terms.reserves > reserves_for(roster, size, terms.rounds):
+        raise BadCommitment(
+            f"{terms.rounds} rounds and {terms.reserves} reserves", field="rounds", limit="what the roster allows"
+        )
+    order = draw_order(roster, draw_seed(agreement, opened.beacon))
+    entries = {entry.provider: entry for entry in order}
+    return tuple(entries[NodeId(member)] for member in wrapped_members(order, size, terms.rounds, terms.reserves))
+
+
+@lru_cache(maxsize=1024)
+def offer_of(body: bytes) -> Offer:
+    return decode(body, Offer)
+
+
+def _no_stamp(key: Digest) -> Stamp | None:
+    """What did not come with a draw is not there."""
+    return None

@@ -1,0 +1,121 @@
+"""A finished job's result, opened and checked on the client's machine (protocol message 10, R1).
+
+Each agreeing member delivers a sealed copy of its own. The client opens one with the job's result key and checks the
+tag that the members voted on, which only who holds the input key can make; when a copy is bad the next is tried. A
+public result is checked against its plain digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from hmac import compare_digest
+from typing import Literal, NamedTuple
+
+from quorate.api.keyring import JobKeys
+from quorate.crypto.sealing import log_tag, open_from, public_log_tag, public_result_tag, result_tag
+from quorate.errors import BadCommitment, BadSeal, NotFinished, PeerError, QuorateError, UnknownBlob, WrongKey
+from quorate.model.codec import decode
+from quorate.model.output import Log, Output
+from quorate.model.submission import Delivered, ResultView
+from quorate.model.units import Digest, JobId
+from quorate.privacy.sealed import output_info
+
+Part = Literal["result", "log"]
+Fetch = Callable[[Digest], Awaitable[bytes]]
+
+
+class Result:
+    """What a job gave. `status` is how the guest ended, as the members agreed (`success`, `nonzero_exit`, `out_of_fuel`
+    ...)."""
+
+    def __init__(self, view: ResultView, opened: Output | QuorateError) -> None:
+        self.job = view.job.hex()
+        self.status = view.status
+        self.paid_micro: int = view.paid_micro
+        self._opened = opened
+
+    def __repr__(self) -> str:
+        return f"Result({self.job[:16]}, {self.status})"
+
+    @property
+    def ok(self) -> bool:
+        """Whether the guest ended by itself and without an error."""
+        return self.status == "success"
+
+    @property
+    def exit_code(self) -> int:
+        """Raises like `decrypt`."""
+        return self._output().exit_code
+
+    def decrypt(self) -> bytes:
+        """What the guest wrote to standard output (or returned). Raises MissingKey, WrongKey, or PeerError when no copy
+        is good."""
+        return self._output().stdout
+
+    def _output(self) -> Output:
+        if isinstance(self._opened, QuorateError):
+            raise self._opened
+        return self._opened
+
+
+class Keys(NamedTuple):
+    """What opens a job's copies: nothing for a public job."""
+
+    private: bool
+    held: JobKeys | None
+
+
+async def read_output(view: ResultView, keys: Keys, fetch: Fetch) -> Output:
+    """The output, from the first copy that is good."""
+    return decode(await _first_good(view, "result", keys, fetch), Output)
+
+
+async def read_log(view: ResultView, keys: Keys, fetch: Fetch) -> Log:
+    return decode(await _first_good(view, "log", keys, fetch), Log)
+
+
+async def _first_good(view: ResultView, part: Part, keys: Keys, fetch: Fetch) -> bytes:
+    _refuse_strange_key(view, keys)
+    faults: list[QuorateError] = []
+    for copy in view.delivered:
+        try:
+            blob = await fetch(copy.result_digest if part == "result" else copy.log_digest)
+            return _opened(view, part, keys.held, copy, blob) if keys.held else _plain(view, part, blob)
+        except (PeerError, UnknownBlob) as fault:
+            faults.append(fault)
+    if not faults:
+        raise NotFinished(f"no {part} was delivered", field="job")
+    if keys.private and all(isinstance(fault, BadSeal) for fault in faults):
+        raise WrongKey(
+            f"the key of this job opens none of the {len(faults)} copies",
+            field="key",
+            fix="use the key it was submitted with",
+        )
+    raise faults[-1]
+
+
+def _refuse_strange_key(view: ResultView, keys: Keys) -> None:
+    if not keys.private:
+        return
+    if keys.held is None or keys.held.job_id != view.job:
+        raise WrongKey("the key of another job", field="key", fix="use the key it was submitted with")
+    if keys.held.seal_key.public != keys.held.job.core.result_key:
+        raise WrongKey("not the result key of this job", field="key", fix="restore the key file from a copy")
+
+
+def _opened(view: ResultView, part: Part, keys: JobKeys, copy: Delivered, blob: bytes) -> bytes:
+    plain = open_from(keys.seal_key, blob, output_info(keys.job, view.agreement, copy.member, part))
+    make, agreed = (result_tag, view.tag) if part == "result" else (log_tag, view.log_tag)
+    _refuse_other_tag(make(keys.out_key, JobId(view.job), view.agreement, plain), agreed, copy)
+    return plain
+
+
+def _plain(view: ResultView, part: Part, blob: bytes) -> bytes:
+    make, agreed = (public_result_tag, view.tag) if part == "result" else (public_log_tag, view.log_tag)
+    _refuse_other_tag(make(blob), agreed, view.delivered[0])
+    return blob
+
+
+def _refuse_other_tag(tag: bytes, agreed: bytes, copy: Delivered) -> None:
+    if not compare_digest(tag, agreed):
+        raise BadCommitment(f"the copy of member {copy.member.hex()[:8]} is not what was agreed on", field="tag")

@@ -1,0 +1,104 @@
+"""What a requester's node shows of itself through the door: results, receipts, the network at a glance. Nothing here
+changes anything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from quorate import errors
+from quorate.errors import JobError, NotFinished, QuorateError
+from quorate.jobs.state import TERMINAL, JobState
+from quorate.jobs.statements import own_statements
+from quorate.model.evidence import Signed
+from quorate.model.outcome import Receipt
+from quorate.model.submission import Delivered, ResultView
+from quorate.model.units import MicroCredits
+
+if TYPE_CHECKING:
+    from quorate.node.requester import RequesterNode
+
+
+def result(node: RequesterNode, state: JobState) -> ResultView:
+    """The agreed outcome with every stored copy. Raises the error that the job ended with, or NotFinished."""
+    if state.condition not in TERMINAL:
+        raise NotFinished(f"the job is {state.condition}", field="job", fix="quorate compute status --watch")
+    if state.condition != "completed":
+        raise ending(state)
+    vote = state.verdict.vote if state.verdict else None
+    ended = state.current.tally
+    assert vote is not None
+    assert ended is not None
+    return ResultView(
+        job=state.job_id,
+        agreement=state.agreement_id,
+        status=vote.status,
+        tag=vote.tag,
+        log_tag=vote.log_tag,
+        delivered=tuple(
+            Delivered(member=a.member, result_digest=a.result_digest, log_digest=a.log_digest)
+            for a in state.arrivals
+            if a.stored and a.member in ended.agreed
+        ),
+        paid_micro=MicroCredits(paid(state)),
+    )
+
+
+def ending(state: JobState) -> QuorateError:
+    """The typed error of a job that ended without a result."""
+    kind = getattr(errors, state.error, None)
+    if not (isinstance(kind, type) and issubclass(kind, QuorateError)):
+        kind = JobError
+    return kind(state.detail or state.condition, field="job")
+
+
+def paid(state: JobState) -> int:
+    """What the requester's escrow paid to others, in micro-credits; 0 before the settlement."""
+    settled = state.settled
+    if settled is None:
+        return 0
+    return sum(payment.amount_micro for payment in settled.payments if payment.reason in ("price", "attempt"))
+
+
+def receipt(node: RequesterNode, state: JobState) -> Receipt:
+    """Everything about the job that was signed, with what verifies it."""
+    from quorate.jobs.conclude import receipt as concluded
+
+    if state.agreement_signed is None or state.roster is None or state.verdict is None:
+        raise NotFinished("there is no verdict to show", field="job", fix="quorate compute status --watch")
+    own = tuple(node.postbox.sign(own_statements(state)))
+    offers = tuple(node.trade.signed_offer(entry.provider) for entry in state.roster.entries)
+    quoted = (*_quoted(state), *own, *offers)
+    return concluded(
+        state,
+        genesis=node.genesis,
+        offers=offers,
+        own=own,
+        bundles=tuple(node.postbox.directory[signer] for signer in dict.fromkeys(item.signer for item in quoted)),
+        stamps=node.stamps.of(quoted),
+    )
+
+
+def _quoted(state: JobState) -> list[Signed]:
+    assert state.agreement_signed is not None
+    assert state.escrow is not None
+    found = [state.job, state.agreement_signed, state.escrow.checkpoint]
+    if state.settlement:
+        found.append(state.settlement.checkpoint)
+    for past in state.rounds:
+        for slot in past.slots:
+            found.extend(signed for signed in (slot.ack, slot.commit) if signed)
+    return found
+
+
+def overview(node: RequesterNode) -> dict[str, object]:
+    """The network as this node sees it."""
+    return {
+        "network": node.network.hex(),
+        "name": node.genesis.name,
+        "node": node.node_id.hex(),
+        "sequencer": node.ledger.hex(),
+        "peers": len(node.world.transport.peers()),
+        "standing_offers": node.trade.standing_offers(),
+        "jobs_open": len(node.jobs),
+        "ledger_height": node.trade.height,
+    }
