@@ -55,7 +55,7 @@ class Submitter:
             (job,) = await self._send_batch([draft], key)
         if draft.private:
             views = await self.wrap_when_drawn([job])
-            if views and views[0].ended:
+            if views and views[0].ended and views[0].state != "completed":
                 raise error_named(views[0].error or "JobFailed", views[0].detail)
         return job
 

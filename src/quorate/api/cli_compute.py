@@ -1,0 +1,506 @@
+"""`quorate compute`: submit jobs, follow them, open their results. Each verb is one call of the client and a way to print its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from quorate import errors
+from quorate.api import foreground, render
+from quorate.api.cli_options import MONEY_KEY, PLAIN, JobOptions, Output, draft_of, per_mille
+from quorate.api.help_pages import epilogue
+
+if TYPE_CHECKING:
+    from quorate.api.builder import Draft
+    from quorate.api.client import Client
+    from quorate.api.results import Result
+    from quorate.api.schemas import JobView
+
+PRIVATE_NOTE = "sealed: only the executors drawn for this job see the input and the result in plaintext"
+PUBLIC_NOTE = "public: everyone on the network may see the input and the result (--private seals them)"
+RECEIPT = Path("receipt.json")
+
+FILES = (errors.UnreadableFile, errors.NotWasm, errors.MalformedModule, errors.ForbiddenImport, errors.MissingEntry)
+ASKED = (errors.TooLarge, errors.AboveCap, errors.ContradictoryOptions, errors.InvalidField)
+PAID = (errors.CohortTooLarge, errors.UnaffordableJob, errors.PolicyRefused)
+WORLD = (errors.NoNetwork, errors.WorldError)
+ENDED = (
+    errors.JobFailed,
+    errors.JobRejected,
+    errors.JobCancelled,
+    errors.MatchTimeout,
+    errors.TransferTimeout,
+    errors.RunTimeout,
+    errors.VerifyTimeout,
+)
+FOUND = (errors.UnknownJob, errors.InvalidField)
+
+app = App(
+    name="compute",
+    help="Submit jobs, follow them, open their results.",
+    help_epilogue=epilogue(
+        "quorate compute run --wasm ./my_program.wasm --input ./input.json --private --replication 3",
+        *ASKED,
+        *WORLD,
+    ),
+)
+
+Job = Annotated[str, Parameter()]
+Key = Annotated[str, Parameter(group=MONEY_KEY)]
+
+
+def with_client(work: Callable[[Client], Awaitable[int]]) -> int:
+    """Runs `work` with a client of the network under QUORATE_HOME."""
+
+    async def inside() -> int:
+        from quorate.api.client import aconnect
+
+        async with await aconnect() as client:
+            return await work(client)
+
+    return asyncio.run(inside())
+
+
+async def _submitted(client: Client, draft: Draft, key: str) -> str:
+    foreground.on_interruption("interrupted while submitting; quorate compute list shows whether the job was taken")
+    job = await client.submit(draft, key)
+    foreground.follow(job)
+    return job
+
+
+@app.command(
+    help_epilogue=epilogue(
+        "quorate compute submit --wasm ./my_program.wasm --input ./input.json \\\n"
+        "    --private --replication 3",
+        *FILES,
+        *ASKED,
+        *PAID,
+        errors.IdempotencyConflict,
+        errors.MatchTimeout,
+        *WORLD,
+        done="the job is taken and goes on by itself",
+    )
+)
+def submit(options: JobOptions, *, key: Key = "", output: Output = PLAIN) -> int:
+    """Seal, sign and submit a job; the last word printed is its id.
+
+    Parameters
+    ----------
+    key
+        Your own name for this submission: the same key again is the same job, never a second one.
+    """
+    draft = draft_of(options)
+
+    async def work(client: Client) -> int:
+        render.note(PRIVATE_NOTE if draft.private else PUBLIC_NOTE)
+        job = await _submitted(client, draft, key)
+        if output.json:
+            render.say_json(_taken(job, draft))
+            return 0
+        render.note(f"next: quorate compute status {render.short(job)} --watch")
+        render.say(f"job {job}")
+        return 0
+
+    return with_client(work)
+
+
+def _taken(job: str, draft: Draft) -> dict[str, Any]:
+    return {
+        "job": job,
+        "private": draft.private,
+        "proof": draft.proof.method,
+        "replicas": draft.proof.replicas,
+        "program": draft.program.digest.hex(),
+    }
+
+
+@app.command(
+    help_epilogue=epilogue(
+        "quorate compute run --wasm ./my_program.wasm --input ./input.json \\\n"
+        "    --private --replication 3 > result.json",
+        *FILES,
+        *ASKED,
+        *PAID,
+        errors.IdempotencyConflict,
+        *ENDED,
+        *WORLD,
+        done="the program ended well; its output is on standard output",
+    )
+)
+def run(options: JobOptions, *, key: Key = "", out: Path | None = None, output: Output = PLAIN) -> int:
+    """Submit a job, watch it, print its result in plaintext.
+
+    Parameters
+    ----------
+    key
+        Your own name for this submission: the same key again is the same job, never a second one.
+    out
+        Write the result to this file (mode 0600) instead of standard output.
+    """
+    from quorate.api.watching import ending, follow, teller
+
+    draft = draft_of(options)
+
+    async def work(client: Client) -> int:
+        if not output.json:
+            render.note(PRIVATE_NOTE if draft.private else PUBLIC_NOTE)
+        job = await _submitted(client, draft, key)
+        if not output.json:
+            render.note(f"job {job}")
+        view = await follow(client, job, teller(sys.stderr))
+        if error := ending(view):
+            raise error
+        return _give(await client.result(job), view, out, output)
+
+    return with_client(work)
+
+
+@app.command(
+    help_epilogue=epilogue(
+        "quorate compute status 3fa41b2c\nquorate compute status 3fa41b2c --watch",
+        *FOUND,
+        *ENDED,
+        *WORLD,
+        done="the state is printed (with --watch: the job has a result)",
+    )
+)
+def status(job: Job, *, watch: bool = False, output: Output = PLAIN) -> int:
+    """Print the state of a job and the time it has taken.
+
+    Parameters
+    ----------
+    job
+        The job id, or its beginning.
+    watch
+        Draw the progress until the job has ended; the exit code is that of its end.
+    """
+    from quorate.api.watching import ending, follow, teller
+
+    async def work(client: Client) -> int:
+        view = await client.status(job)
+        foreground.follow(view.job)
+        if watch:
+            view = await follow(client, view.job, teller(sys.stdout, json=output.json))
+            if (error := ending(view)) and not output.json:
+                raise error
+            return _code(error)
+        if output.json:
+            render.say_json(view)
+        else:
+            _print_view(view)
+        foreground.on_interruption(foreground.NOTHING_DONE)
+        return 0
+
+    return with_client(work)
+
+
+def _code(error: errors.QuorateError | None) -> int:
+    from quorate.api.problems import exit_code
+
+    return 0 if error is None else exit_code(error)
+
+
+def _print_view(view: JobView) -> None:
+    render.say(f"job: {view.job}")
+    render.say(f"state: {view.line}")
+    render.say(f"elapsed: {render.elapsed(view.elapsed_ms)}")
+    if view.round > 1:
+        render.say(f"round: {view.round} of {view.rounds_max}")
+    if view.clock not in ("", "none"):
+        render.say(f"clock: {view.clock}")
+    if view.error:
+        render.say(f"error: {view.error}: {view.detail}" if view.detail else f"error: {view.error}")
+    if view.settled and view.price_max_micro:
+        render.say(f"paid: {render.credits(view.paid_micro)}")
+    elif view.price_max_micro:
+        render.say(f"price: at most {render.credits(view.price_max_micro)}")
+
+
+@app.command(
+    help_epilogue=epilogue(
+        "quorate compute result 3fa41b2c --decrypt\nquorate compute result 3fa41b2c --decrypt --out result.json",
+        *FOUND,
+        errors.NotFinished,
+        errors.MissingKey,
+        errors.WrongKey,
+        *ENDED,
+        *WORLD,
+    )
+)
+def result(job: Job, *, decrypt: bool = False, out: Path | None = None, output: Output = PLAIN) -> int:
+    """Print the result of a job: exactly the bytes that the program wrote.
+
+    A private result is opened on this machine, with the key that only your own files hold.
+
+    Parameters
+    ----------
+    job
+        The job id, or its beginning.
+    decrypt
+        Open a private result. Without it, where the sealed copies are.
+    out
+        Write the result to this file (mode 0600) instead of standard output.
+    """
+
+    async def work(client: Client) -> int:
+        view = await client.status(job)
+        if view.private and not decrypt:
+            return await _print_sealed(view, output)
+        return _give(await client.result(view.job), view, out, output)
+
+    return with_client(work)
+
+
+async def _print_sealed(view: JobView, output: Output) -> int:
+    """Where the ciphertext is; nothing is opened, so no key is needed."""
+    from quorate.api.sealed_copies import sealed_copies
+
+    copies = await sealed_copies(view.job)
+    if output.json:
+        render.say_json({"job": view.job, "sealed": True, "copies": copies})
+        return 0
+    render.say(f"sealed result, {render.plural(len(copies), 'copy').replace('copys', 'copies')}, each kept by your node:")
+    render.say_table(
+        ("member", "blob (BLAKE3)", "size"), [(c["member"][:12], c["blob"], render.size(c["bytes"])) for c in copies]
+    )
+    render.note(f"to open it: quorate compute result {render.short(view.job)} --decrypt")
+    return 0
+
+
+def _give(found: Result, view: JobView, out: Path | None, output: Output) -> int:
+    """Prints or writes the plaintext. A guest that ended badly is an error, after its output."""
+    from quorate.api.files_out import write_whole
+
+    plaintext = found.decrypt()
+    error = None if found.ok else _guest_error(found)
+    if output.json:
+        render.say_json(_opened(found, view, plaintext))
+        return _code(error)
+    if out is not None:
+        write_whole(out, plaintext, secret=True)
+        render.note(f"wrote {out}, {render.size(len(plaintext))}")
+    else:
+        render.say_bytes(plaintext)
+    if error is not None:
+        raise error
+    return 0
+
+
+def _guest_error(found: Result) -> errors.JobFailed:
+    ended = found.status.replace("_", " ")
+    said = f"the program ended with {ended}" + (f" (exit code {found.exit_code})" if found.exit_code else "")
+    return errors.JobFailed(said, field="job", fix=f"quorate compute logs {render.short(found.job)}")
+
+
+def _opened(found: Result, view: JobView, plaintext: bytes) -> dict[str, Any]:
+    from base64 import b64encode
+
+    try:
+        text = plaintext.decode()
+    except UnicodeDecodeError:
+        text = None
+    return {
+        "job": found.job,
+        "state": view.state,
+        "status": found.status,
+        "exit_code": found.exit_code,
+        "output": text,
+        "output_base64": b64encode(plaintext).decode(),
+        "elapsed_ms": view.elapsed_ms,
+        "paid_micro": found.paid_micro,
+    }
+
+
+@app.command(
+    help_epilogue=epilogue(
+        "quorate compute logs 3fa41b2c",
+        *FOUND,
+        errors.NotFinished,
+        errors.MissingKey,
+        errors.WrongKey,
+        *ENDED,
+        *WORLD,
+    )
+)
+def logs(job: Job, *, output: Output = PLAIN) -> int:
+    """Print what the program wrote to standard error. The log of a private job is sealed to you like its result.
+
+    Parameters
+    ----------
+    job
+        The job id, or its beginning.
+    """
+
+    async def work(client: Client) -> int:
+        view = await client.status(job)
+        data = await client.logs(view.job)
+        if output.json:
+            render.say_json({"job": view.job, "log": data.decode(errors="replace")})
+        elif data:
+            render.say_bytes(data)
+        else:
+            render.note("the program wrote nothing to standard error")
+        return 0
+
+    return with_client(work)
+
+
+@app.command(
+    name="list",
+    help_epilogue=epilogue("quorate compute list --limit 20", errors.InvalidField, *WORLD),
+)
+def list_jobs(*, limit: int = 100, output: Output = PLAIN) -> int:
+    """List your jobs, newest first.
+
+    Parameters
+    ----------
+    limit
+        How many at most.
+    """
+
+    async def work(client: Client) -> int:
+        views = await client.list(limit)
+        if output.json:
+            render.say_json({"jobs": list(views)})
+        elif not views:
+            render.note("no jobs yet: quorate compute submit --help shows how to submit one")
+        else:
+            titles = ("job", "state", "proof", "sealed", "elapsed", "paid (micro-credits)")
+            render.say_table(titles, [_listed(view) for view in views])
+        return 0
+
+    return with_client(work)
+
+
+def _listed(view: JobView) -> tuple[object, ...]:
+    proof = f"{view.proof} of {view.replicas}" if view.replicas > 1 else view.proof
+    sealed = "yes" if view.private else "no"
+    return (render.short(view.job), view.line, proof, sealed, render.elapsed(view.elapsed_ms), view.paid_micro)
+
+
+@app.command(
+    help_epilogue=epilogue("quorate compute cancel 3fa41b2c", *FOUND, *WORLD, done="no process of the job is running")
+)
+def cancel(job: Job, *, output: Output = PLAIN) -> int:
+    """Cancel a job; answers once its processes are gone. A job that has ended already stays as it is.
+
+    Parameters
+    ----------
+    job
+        The job id, or its beginning.
+    """
+
+    async def work(client: Client) -> int:
+        view = await client.cancel(job)
+        if output.json:
+            render.say_json(view)
+        elif view.state == "cancelled":
+            render.say(f"cancelled {render.short(view.job)}: no process of it is running")
+        elif view.ended:
+            render.say(f"{render.short(view.job)} was {view.line} already")
+        else:
+            raise errors.WorldError("its processes are still being stopped", field="job", fix="ask again")
+        return 0
+
+    return with_client(work)
+
+
+@app.command(help_epilogue=epilogue("quorate compute explain 3fa41b2c", *FOUND, *WORLD))
+def explain(job: Job, *, output: Output = PLAIN) -> int:
+    """Say which rule left which node out, which phase clock is running, and what was decided when.
+
+    Parameters
+    ----------
+    job
+        The job id, or its beginning.
+    """
+    from quorate.api.explaining import print_explanation
+
+    async def work(client: Client) -> int:
+        found = await client.explain(job)
+        if output.json:
+            render.say_json(found)
+        else:
+            print_explanation(found)
+        return 0
+
+    return with_client(work)
+
+
+@app.command(
+    help_epilogue=epilogue(
+        "quorate compute quote --wasm ./my_program.wasm --input ./input.json \\\n"
+        "    --private --replication 3 --colluders 20%",
+        *FILES,
+        *ASKED,
+        *PAID,
+        *WORLD,
+    )
+)
+def quote(options: JobOptions, *, colluders: str = "20%", output: Output = PLAIN) -> int:
+    """Say what a job would cost, who would see what, and the odds of a wrong result. Nothing is submitted or spent.
+
+    Parameters
+    ----------
+    colluders
+        The share of the providers to reckon with as working together against you, such as 20% or 0.2.
+    """
+    from quorate.api.explaining import print_quote
+
+    draft, share = draft_of(options), per_mille(colluders)
+
+    async def work(client: Client) -> int:
+        found = await client.quote(draft, share)
+        if output.json:
+            render.say_json(found)
+        else:
+            print_quote(found)
+        return 0
+
+    return with_client(work)
+
+
+@app.command(
+    help_epilogue=epilogue(
+        "quorate compute receipt 3fa41b2c --out receipt.json\nquorate verify receipt.json",
+        *FOUND,
+        errors.NotFinished,
+        errors.DiskFull,
+        *WORLD,
+    )
+)
+def receipt(job: Job, *, out: Path = RECEIPT, output: Output = PLAIN) -> int:
+    """Write the receipt of a job to a file that anyone can verify offline.
+
+    Parameters
+    ----------
+    job
+        The job id, or its beginning.
+    out
+        The file to write; - is standard output. It holds no secret.
+    """
+    from quorate.api.files_out import write_whole
+    from quorate.jobs.receipts import to_json
+
+    async def work(client: Client) -> int:
+        view = await client.status(job)
+        data = to_json(await client.receipt(view.job))
+        if str(out) == "-":
+            render.say_bytes(data)
+            return 0
+        write_whole(out, data, secret=False)
+        if output.json:
+            render.say_json({"job": view.job, "receipt": str(out), "bytes": len(data), "settled": view.settled})
+            return 0
+        render.say(f"wrote {out}, {render.size(len(data))}")
+        if not view.settled:
+            render.note("the job is not settled yet: ask again for a receipt that shows the payment")
+        render.note(f"next: quorate verify {out}")
+        return 0
+
+    return with_client(work)
