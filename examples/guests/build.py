@@ -31,7 +31,7 @@ C_GUESTS = {
     "csv_total.c": COMMAND,
     "sieve.c": PURE,
 }
-TEXT_GUESTS = ("answer.wat", "reverse.wat")
+TEXT_GUESTS = ("answer.wat", "fold.wat", "reverse.wat")
 
 
 def compiler_is_present() -> bool:

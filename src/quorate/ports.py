@@ -5,7 +5,7 @@ Guarantees are part of each interface: an adapter passes the contract suite of i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from quorate.model.units import Digest, Millis, NodeId
@@ -84,6 +84,8 @@ class Blobs(Protocol):
 
     async def put(self, data: bytes) -> Digest: ...
 
+    async def put_many(self, blobs: Sequence[bytes]) -> list[Digest]: ...
+
     async def get(self, digest: Digest) -> bytes | None: ...
 
     def has(self, digest: Digest) -> bool: ...
@@ -108,13 +110,3 @@ class Downloads(Protocol):
     async def finish(self, digest: Digest) -> bool: ...
 
     async def discard(self, digest: Digest) -> None: ...
-
-
-class Chain(Protocol):
-    """The ledger as its users see it: post transactions, read answers, follow blocks in order without gaps."""
-
-    async def post(self, transaction: bytes) -> None: ...
-
-    async def query(self, path: str, key: bytes) -> bytes | None: ...
-
-    def blocks(self, after_height: int) -> AsyncIterator[bytes]: ...

@@ -103,7 +103,9 @@ ATTEMPTS = {
     "mount": native("mount", b"none", b"/tmp", b"tmpfs", 0, None),
     "become_root": lambda: os.setuid(0),
     "new_privileges": native("prctl", 4, 1, 0, 0, 0),
-    "raise_limits": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16)),
+    "set_limits": native(
+        "setrlimit", resource.RLIMIT_NOFILE, ctypes.create_string_buffer(b"\x08\0\0\0\0\0\0\0" * 2, 16)
+    ),
     "lower_niceness": lambda: os.nice(-1),
     "set_clock": lambda: __import__("time").clock_settime(0, 0.0),
     "reboot": native("reboot", 0),
@@ -126,13 +128,10 @@ def outcome(attempt):
 
 
 def main():
-    held = jail.apply(jail.JailPolicy(data_bytes=256 * MIB, parent=os.getppid()))
-    report = {
-        "layers": held,
-        "uid": os.getuid(),
-        "attempts": {name: outcome(attempt) for name, attempt in ATTEMPTS.items()},
-    }
-    os.write(1, json.dumps(report).encode())
+    free = sys.argv[2:]
+    held = () if free else jail.apply(jail.JailPolicy(data_bytes=256 * MIB, parent=os.getppid()))
+    attempts = {name: outcome(ATTEMPTS[name]) for name in free or ATTEMPTS}
+    os.write(1, json.dumps({"layers": held, "uid": os.getuid(), "attempts": attempts}).encode())
     os._exit(0)
 
 

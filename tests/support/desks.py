@@ -1,15 +1,16 @@
 """A whole network in one object, for tests of the door and the client: `BoxedDesk` keeps `quorate.api.commands.Desk`.
 
-It is a small requester's node of its own, not a stand-in that repeats canned answers: jobs are verified and kept, agreements and checkpoints are
-signed, the escrow event is proven in a real log, draws follow the beacon, and "executors" open the input with the wraps they were given, apply a
-function to it, and seal what comes out. There is no ledger state, no vote and no transport: every member drawn first agrees at once.
-"""
+It is a small requester's node of its own, not a stand-in that repeats canned answers: jobs are verified and kept,
+agreements and checkpoints are signed, the escrow event is proven in a real log, draws follow the beacon, and
+"executors" open the input with the wraps they were given, apply a function to it, and seal what comes out. There is no
+ledger state, no vote and no transport: every member drawn first agrees at once."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,10 +24,11 @@ from quorate.crypto.wrapping import SealKey
 from quorate.errors import IdempotencyConflict, InvalidField, NotFinished, UnknownJob
 from quorate.execute.engine import Execution
 from quorate.jobs import lifecycle
-from quorate.jobs.moves import note
-from quorate.jobs.state import TERMINAL, JobState, Wrap
+from quorate.jobs.moves import note, with_round
+from quorate.jobs.state import TERMINAL, JobState, Round, Slot, Wrap
 from quorate.ledger.journal import Journal
 from quorate.model.agreement import Agreement, EscrowOpened, LedgerTrust, Roster, RosterEntry
+from quorate.model.claim import Commit
 from quorate.model.codec import decode, encode
 from quorate.model.evidence import Proven, Signed
 from quorate.model.identity import Suite
@@ -100,7 +102,9 @@ class Box:
             network=self.network,
             provider=provider.node_id,
             operator=f"operator {provider.node_id.hex()[:6]}",
-            prices=Prices(base_micro=MicroCredits(10), per_mega_fuel_micro=MicroCredits(1), attempt_micro=MicroCredits(2)),
+            prices=Prices(
+                base_micro=MicroCredits(10), per_mega_fuel_micro=MicroCredits(1), attempt_micro=MicroCredits(2)
+            ),
             seal_key=provider.seal_key.public,
             engine=ENGINE,
             capabilities=("wasm:command", "wasm:pure"),
@@ -133,7 +137,9 @@ def make_box(providers: int = 4, suite: Suite = Suite.ED25519) -> Box:
         ledger=(ledger.bundle,),
         suites=(str(Suite.ED25519), str(Suite.ED25519_ML_DSA_65)),
         caps=Caps(
-            limits=ResourceLimits(memory_bytes=256 * MIB, fuel=Fuel(10**10), run_ms=Millis(60_000), output_bytes=4 * MIB),
+            limits=ResourceLimits(
+                memory_bytes=256 * MIB, fuel=Fuel(10**10), run_ms=Millis(60_000), output_bytes=4 * MIB
+            ),
             input_bytes=4 * MIB,
             program_bytes=MIB,
             replicas=7,
@@ -220,7 +226,9 @@ class BoxedDesk:
 
     def make_draw(self, state: JobState) -> Draw:
         core, postbox = state.value.core, self.box.node.postbox
-        offers = sorted(((party.node_id, party.sign(offer), offer) for party, offer in self.offers), key=lambda item: item[0])
+        offers = sorted(
+            ((party.node_id, party.sign(offer), offer) for party, offer in self.offers), key=lambda item: item[0]
+        )
         entries = tuple(
             RosterEntry(offer=body_digest("offer", signed.body), provider=provider, operator=offer.operator, weight=100)
             for provider, signed, offer in offers
@@ -322,10 +330,12 @@ class BoxedDesk:
     async def _execute(self, job_id: JobId, wraps: tuple[Wrap, ...]) -> None:
         """Each member of the first cohort opens, runs, seals; then the job is settled."""
         state = self.jobs[job_id]
-        self.jobs[job_id] = state = note(msgspec.structs.replace(state, wraps=wraps, stage="round"), NOW, "executing")
+        chosen = self.members(state)[: state.value.core.proof.replicas]
+        current = Round(number=1, width=len(chosen), drawn=len(chosen), slots=tuple(map(self._slot, chosen)))
+        state = msgspec.structs.replace(state, wraps=wraps, stage="round", condition="running", rounds=(current,))
+        self.jobs[job_id] = state = note(state, NOW, "executing")
         if self.hold:
             return
-        chosen = self.members(state)[: state.value.core.proof.replicas]
         copies = [await self._copy(place, member, state) for place, member in enumerate(chosen)]
         _, vote = copies[0]
         self.results[job_id] = ResultView(
@@ -338,6 +348,28 @@ class BoxedDesk:
             paid_micro=MicroCredits(30),
         )
         self.jobs[job_id] = msgspec.structs.replace(state, stage="done", condition="completed", ended_ms=NOW)
+
+    def _slot(self, member: NodeId) -> Slot:
+        """A member that has started."""
+        return Slot(member=member, assigned_ms=NOW, probed_ms=NOW, heard_ms=NOW, started_ms=NOW)
+
+    def commit(self, job: JobId, places: int) -> None:
+        """The first `places` members commit to something, as their signatures say."""
+        state = self.jobs[job]
+        slots = tuple(
+            msgspec.structs.replace(slot, commit=self._signed_commit(state, slot.member)) if place < places else slot
+            for place, slot in enumerate(state.current.slots)
+        )
+        self.jobs[job] = with_round(state, msgspec.structs.replace(state.current, slots=slots))
+
+    def _signed_commit(self, state: JobState, member: NodeId) -> Signed:
+        party = next(party for party, _ in self.offers if party.node_id == member)
+        zero = Digest(bytes(32))
+        return party.sign(
+            Commit(
+                network=self.network, agreement=state.agreement_id, round=1, assignment=zero, member=member, commit=zero
+            )
+        )
 
     async def _copy(self, place: int, member: NodeId, state: JobState):  # type: ignore[no-untyped-def]
         party = next(party for party, _ in self.offers if party.node_id == member)
@@ -392,3 +424,21 @@ class BoxedDesk:
 
     def overview(self) -> dict[str, object]:
         return {"name": self.genesis.name, "offers": len(self.offers)}
+
+
+@contextlib.asynccontextmanager
+async def open_door(desk: BoxedDesk, home: Path) -> AsyncIterator[Path]:
+    """The door of `desk` on its socket under `home`."""
+    from quorate.api.rest import serve
+
+    path = home / "node" / "door.sock"
+    serving = asyncio.create_task(serve(desk, path))
+    while not path.exists():
+        assert not serving.done(), serving.exception()
+        await asyncio.sleep(0.01)
+    try:
+        yield path
+    finally:
+        serving.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving

@@ -1,4 +1,5 @@
-"""A small network around the ledger: identities with real keys, a clock, and the statements of one agreement by its parties.
+"""A small network around the ledger: identities with real keys, a clock, and the statements of one agreement by its
+parties.
 
 world = World(providers=6); deal = world.open(k=3); claims = [deal.claim(member) for member in deal.members[:3]]
 world.post(world.node, deal.settle(claims))      one transaction, one block; the answer is a `Reply`
@@ -7,7 +8,7 @@ world.post(world.node, deal.settle(claims))      one transaction, one block; the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -216,6 +217,10 @@ class World:
         self.offers[who.node_id] = offer
         return offer
 
+    def offers_of(self, deal: Deal) -> Mapping[NodeId, Prices]:
+        """The prices under which the members of a deal work, whatever they offer now."""
+        return self.state.escrows[deal.id].terms.prices
+
     def roster(self) -> Roster:
         entries = [
             RosterEntry(offer=value_digest(offer), provider=key, operator=offer.operator, weight=100)
@@ -304,7 +309,12 @@ class World:
         )
 
     def open(
-        self, method: str = "quorum", k: int = 3, threshold: int = 0, one_in: int = 1, terms: dict[str, Any] | None = None
+        self,
+        method: str = "quorum",
+        k: int = 3,
+        threshold: int = 0,
+        one_in: int = 1,
+        terms: dict[str, Any] | None = None,
     ) -> Deal:
         """An agreement with its escrow open."""
         if not self.offers:

@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
+
+from quorate.api.cli_options import EVERYWHERE
 
 if TYPE_CHECKING:
     from quorate.errors import QuorateError
@@ -20,20 +22,25 @@ if TYPE_CHECKING:
 USAGE = 2
 INTERNAL = 70
 INTERRUPTED = 130
-EVERYWHERE = Group("Everywhere", sort_key=8)
 OPTIONS = Parameter(negative="", negative_iterable=(), show_default=lambda value: value or None)
 
 ROOT_EPILOGUE = """\
 Example:
   quorate demo
   quorate localnet up --nodes 4
-  quorate compute submit --wasm ./my_program.wasm --input ./input.json --private --replication 3
+  quorate compute submit --wasm ./my_program.wasm --input ./input.json \\
+      --private --replication 3
 
 Exit codes:
-    0  done            20-49  you can mend it           60-69  disk, network, clock, another process
-    2  wrong usage     50-57  the job ended without a   70     a fault of this program
-   10  and 11, 12:            result                    80-84  another party broke a rule
-       quorate verify                                  130     interrupted by the user
+    0       done
+    2       wrong usage of the command line
+   10-12    outcomes of quorate verify other than valid
+   20-49    you can mend it: a file, an option, a key, a limit
+   50-59    the job ended without a result
+   60-69    disk, network, clock or another process
+   70       a fault of this program
+   80-89    another party broke a rule
+  130       interrupted by the user
   quorate errors lists all of them"""
 
 
@@ -55,6 +62,7 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
+app.meta.suppress_keyboard_interrupt = False
 app["--help"].group = EVERYWHERE
 app["--version"].group = EVERYWHERE
 app.command("quorate.api.demo:app", name="demo", help="Watch a private job run, from submission to a verified receipt.")
@@ -132,7 +140,9 @@ def _run(given: list[str]) -> int:
     except Exception as error:
         if os.environ.get("QUORATE_DEBUG"):
             raise
-        said = f"error: a fault of this program: {type(error).__name__}; fix: QUORATE_DEBUG=1 shows where; please report it"
+        said = (
+            f"error: a fault of this program: {type(error).__name__}; fix: QUORATE_DEBUG=1 shows where, then report it"
+        )
         return _end(INTERNAL, type(error).__name__, said, given)
 
 
@@ -160,6 +170,8 @@ def _usage(error: CycloptsError) -> str:
     """What cyclopts found, in one line, and where to read on."""
     command = " ".join(("quorate", *(error.command_chain or ())))
     text = " ".join(str(error).split()).rstrip(".")
+    if isinstance(error, MissingArgumentError) and error.argument is not None and "Did you mean" not in text:
+        text = f"{error.argument.name}: missing"
     return f"{text}; fix: see {command} --help"
 
 

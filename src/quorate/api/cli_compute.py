@@ -1,10 +1,11 @@
-"""`quorate compute`: submit jobs, follow them, open their results. Each verb is one call of the client and a way to print its answer."""
+"""`quorate compute`: submit jobs, follow them, open their results.
+
+Each verb is one call of the client and a way to print its answer.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,58 +13,32 @@ from cyclopts import App, Parameter
 
 from quorate import errors
 from quorate.api import foreground, render
-from quorate.api.cli_options import MONEY_KEY, PLAIN, JobOptions, Output, draft_of, per_mille
-from quorate.api.help_pages import epilogue
+from quorate.api.cli_options import CLOCKS, PLAIN, JobOptions, Output, draft_of, per_mille
+from quorate.api.cli_results import LOGS_PAGE, RECEIPT_PAGE, RESULT_PAGE, Job, give, logs, receipt, result
+from quorate.api.foreground import with_client
+from quorate.api.help_pages import ASKED, ENDED, FILES, FOUND, PAID, WORLD, epilogue
+from quorate.api.problems import exit_code
 
 if TYPE_CHECKING:
     from quorate.api.builder import Draft
     from quorate.api.client import Client
-    from quorate.api.results import Result
     from quorate.api.schemas import JobView
 
 PRIVATE_NOTE = "sealed: only the executors drawn for this job see the input and the result in plaintext"
 PUBLIC_NOTE = "public: everyone on the network may see the input and the result (--private seals them)"
-RECEIPT = Path("receipt.json")
-
-FILES = (errors.UnreadableFile, errors.NotWasm, errors.MalformedModule, errors.ForbiddenImport, errors.MissingEntry)
-ASKED = (errors.TooLarge, errors.AboveCap, errors.ContradictoryOptions, errors.InvalidField)
-PAID = (errors.CohortTooLarge, errors.UnaffordableJob, errors.PolicyRefused)
-WORLD = (errors.NoNetwork, errors.WorldError)
-ENDED = (
-    errors.JobFailed,
-    errors.JobRejected,
-    errors.JobCancelled,
-    errors.MatchTimeout,
-    errors.TransferTimeout,
-    errors.RunTimeout,
-    errors.VerifyTimeout,
-)
-FOUND = (errors.UnknownJob, errors.InvalidField)
 
 app = App(
     name="compute",
     help="Submit jobs, follow them, open their results.",
     help_epilogue=epilogue(
-        "quorate compute run --wasm ./my_program.wasm --input ./input.json --private --replication 3",
+        "quorate compute submit --wasm ./my_program.wasm --input ./input.json \\\n    --private --replication 3\n"
+        "quorate compute status 3fa41b2c --watch\nquorate compute result 3fa41b2c --decrypt",
         *ASKED,
         *WORLD,
     ),
 )
 
-Job = Annotated[str, Parameter()]
-Key = Annotated[str, Parameter(group=MONEY_KEY)]
-
-
-def with_client(work: Callable[[Client], Awaitable[int]]) -> int:
-    """Runs `work` with a client of the network under QUORATE_HOME."""
-
-    async def inside() -> int:
-        from quorate.api.client import aconnect
-
-        async with await aconnect() as client:
-            return await work(client)
-
-    return asyncio.run(inside())
+Key = Annotated[str, Parameter(group=CLOCKS)]
 
 
 async def _submitted(client: Client, draft: Draft, key: str) -> str:
@@ -75,8 +50,7 @@ async def _submitted(client: Client, draft: Draft, key: str) -> str:
 
 @app.command(
     help_epilogue=epilogue(
-        "quorate compute submit --wasm ./my_program.wasm --input ./input.json \\\n"
-        "    --private --replication 3",
+        "quorate compute submit --wasm ./my_program.wasm --input ./input.json \\\n    --private --replication 3",
         *FILES,
         *ASKED,
         *PAID,
@@ -86,7 +60,7 @@ async def _submitted(client: Client, draft: Draft, key: str) -> str:
         done="the job is taken and goes on by itself",
     )
 )
-def submit(options: JobOptions, *, key: Key = "", output: Output = PLAIN) -> int:
+def submit(*, options: JobOptions, key: Key = "", output: Output = PLAIN) -> int:
     """Seal, sign and submit a job; the last word printed is its id.
 
     Parameters
@@ -97,13 +71,14 @@ def submit(options: JobOptions, *, key: Key = "", output: Output = PLAIN) -> int
     draft = draft_of(options)
 
     async def work(client: Client) -> int:
-        render.note(PRIVATE_NOTE if draft.private else PUBLIC_NOTE)
+        if not output.json:
+            render.note(PRIVATE_NOTE if draft.private else PUBLIC_NOTE)
         job = await _submitted(client, draft, key)
         if output.json:
             render.say_json(_taken(job, draft))
             return 0
-        render.note(f"next: quorate compute status {render.short(job)} --watch")
-        render.say(f"job {job}")
+        render.note(f"submitted; to follow it: quorate compute status {render.short(job)} --watch")
+        render.say(job)
         return 0
 
     return with_client(work)
@@ -132,7 +107,7 @@ def _taken(job: str, draft: Draft) -> dict[str, Any]:
         done="the program ended well; its output is on standard output",
     )
 )
-def run(options: JobOptions, *, key: Key = "", out: Path | None = None, output: Output = PLAIN) -> int:
+def run(*, options: JobOptions, key: Key = "", out: Path | None = None, output: Output = PLAIN) -> int:
     """Submit a job, watch it, print its result in plaintext.
 
     Parameters
@@ -155,7 +130,7 @@ def run(options: JobOptions, *, key: Key = "", out: Path | None = None, output: 
         view = await follow(client, job, teller(sys.stderr))
         if error := ending(view):
             raise error
-        return _give(await client.result(job), view, out, output)
+        return give(await client.result(job), view, out, output)
 
     return with_client(work)
 
@@ -188,7 +163,7 @@ def status(job: Job, *, watch: bool = False, output: Output = PLAIN) -> int:
             view = await follow(client, view.job, teller(sys.stdout, json=output.json))
             if (error := ending(view)) and not output.json:
                 raise error
-            return _code(error)
+            return 0 if error is None else exit_code(error)
         if output.json:
             render.say_json(view)
         else:
@@ -197,12 +172,6 @@ def status(job: Job, *, watch: bool = False, output: Output = PLAIN) -> int:
         return 0
 
     return with_client(work)
-
-
-def _code(error: errors.QuorateError | None) -> int:
-    from quorate.api.problems import exit_code
-
-    return 0 if error is None else exit_code(error)
 
 
 def _print_view(view: JobView) -> None:
@@ -216,138 +185,9 @@ def _print_view(view: JobView) -> None:
     if view.error:
         render.say(f"error: {view.error}: {view.detail}" if view.detail else f"error: {view.error}")
     if view.settled and view.price_max_micro:
-        render.say(f"paid: {render.credits(view.paid_micro)}")
+        render.say(f"paid: {render.money(view.paid_micro)}")
     elif view.price_max_micro:
-        render.say(f"price: at most {render.credits(view.price_max_micro)}")
-
-
-@app.command(
-    help_epilogue=epilogue(
-        "quorate compute result 3fa41b2c --decrypt\nquorate compute result 3fa41b2c --decrypt --out result.json",
-        *FOUND,
-        errors.NotFinished,
-        errors.MissingKey,
-        errors.WrongKey,
-        *ENDED,
-        *WORLD,
-    )
-)
-def result(job: Job, *, decrypt: bool = False, out: Path | None = None, output: Output = PLAIN) -> int:
-    """Print the result of a job: exactly the bytes that the program wrote.
-
-    A private result is opened on this machine, with the key that only your own files hold.
-
-    Parameters
-    ----------
-    job
-        The job id, or its beginning.
-    decrypt
-        Open a private result. Without it, where the sealed copies are.
-    out
-        Write the result to this file (mode 0600) instead of standard output.
-    """
-
-    async def work(client: Client) -> int:
-        view = await client.status(job)
-        if view.private and not decrypt:
-            return await _print_sealed(view, output)
-        return _give(await client.result(view.job), view, out, output)
-
-    return with_client(work)
-
-
-async def _print_sealed(view: JobView, output: Output) -> int:
-    """Where the ciphertext is; nothing is opened, so no key is needed."""
-    from quorate.api.sealed_copies import sealed_copies
-
-    copies = await sealed_copies(view.job)
-    if output.json:
-        render.say_json({"job": view.job, "sealed": True, "copies": copies})
-        return 0
-    render.say(f"sealed result, {render.plural(len(copies), 'copy').replace('copys', 'copies')}, each kept by your node:")
-    render.say_table(
-        ("member", "blob (BLAKE3)", "size"), [(c["member"][:12], c["blob"], render.size(c["bytes"])) for c in copies]
-    )
-    render.note(f"to open it: quorate compute result {render.short(view.job)} --decrypt")
-    return 0
-
-
-def _give(found: Result, view: JobView, out: Path | None, output: Output) -> int:
-    """Prints or writes the plaintext. A guest that ended badly is an error, after its output."""
-    from quorate.api.files_out import write_whole
-
-    plaintext = found.decrypt()
-    error = None if found.ok else _guest_error(found)
-    if output.json:
-        render.say_json(_opened(found, view, plaintext))
-        return _code(error)
-    if out is not None:
-        write_whole(out, plaintext, secret=True)
-        render.note(f"wrote {out}, {render.size(len(plaintext))}")
-    else:
-        render.say_bytes(plaintext)
-    if error is not None:
-        raise error
-    return 0
-
-
-def _guest_error(found: Result) -> errors.JobFailed:
-    ended = found.status.replace("_", " ")
-    said = f"the program ended with {ended}" + (f" (exit code {found.exit_code})" if found.exit_code else "")
-    return errors.JobFailed(said, field="job", fix=f"quorate compute logs {render.short(found.job)}")
-
-
-def _opened(found: Result, view: JobView, plaintext: bytes) -> dict[str, Any]:
-    from base64 import b64encode
-
-    try:
-        text = plaintext.decode()
-    except UnicodeDecodeError:
-        text = None
-    return {
-        "job": found.job,
-        "state": view.state,
-        "status": found.status,
-        "exit_code": found.exit_code,
-        "output": text,
-        "output_base64": b64encode(plaintext).decode(),
-        "elapsed_ms": view.elapsed_ms,
-        "paid_micro": found.paid_micro,
-    }
-
-
-@app.command(
-    help_epilogue=epilogue(
-        "quorate compute logs 3fa41b2c",
-        *FOUND,
-        errors.NotFinished,
-        errors.MissingKey,
-        errors.WrongKey,
-        *ENDED,
-        *WORLD,
-    )
-)
-def logs(job: Job, *, output: Output = PLAIN) -> int:
-    """Print what the program wrote to standard error. The log of a private job is sealed to you like its result.
-
-    Parameters
-    ----------
-    job
-        The job id, or its beginning.
-    """
-
-    async def work(client: Client) -> int:
-        view = await client.status(job)
-        data = await client.logs(view.job)
-        if output.json:
-            render.say_json({"job": view.job, "log": data.decode(errors="replace")})
-        elif data:
-            render.say_bytes(data)
-        else:
-            render.note("the program wrote nothing to standard error")
-        return 0
-
-    return with_client(work)
+        render.say(f"price: at most {render.money(view.price_max_micro)}")
 
 
 @app.command(
@@ -442,7 +282,7 @@ def explain(job: Job, *, output: Output = PLAIN) -> int:
         *WORLD,
     )
 )
-def quote(options: JobOptions, *, colluders: str = "20%", output: Output = PLAIN) -> int:
+def quote(*, options: JobOptions, colluders: str = "20%", output: Output = PLAIN) -> int:
     """Say what a job would cost, who would see what, and the odds of a wrong result. Nothing is submitted or spent.
 
     Parameters
@@ -450,7 +290,7 @@ def quote(options: JobOptions, *, colluders: str = "20%", output: Output = PLAIN
     colluders
         The share of the providers to reckon with as working together against you, such as 20% or 0.2.
     """
-    from quorate.api.explaining import print_quote
+    from quorate.api.explaining import print_quote, refusal
 
     draft, share = draft_of(options), per_mille(colluders)
 
@@ -460,47 +300,14 @@ def quote(options: JobOptions, *, colluders: str = "20%", output: Output = PLAIN
             render.say_json(found)
         else:
             print_quote(found)
-        return 0
+        error = refusal(found)
+        if error is None or output.json:
+            return 0 if error is None else exit_code(error)
+        raise error
 
     return with_client(work)
 
 
-@app.command(
-    help_epilogue=epilogue(
-        "quorate compute receipt 3fa41b2c --out receipt.json\nquorate verify receipt.json",
-        *FOUND,
-        errors.NotFinished,
-        errors.DiskFull,
-        *WORLD,
-    )
-)
-def receipt(job: Job, *, out: Path = RECEIPT, output: Output = PLAIN) -> int:
-    """Write the receipt of a job to a file that anyone can verify offline.
-
-    Parameters
-    ----------
-    job
-        The job id, or its beginning.
-    out
-        The file to write; - is standard output. It holds no secret.
-    """
-    from quorate.api.files_out import write_whole
-    from quorate.jobs.receipts import to_json
-
-    async def work(client: Client) -> int:
-        view = await client.status(job)
-        data = to_json(await client.receipt(view.job))
-        if str(out) == "-":
-            render.say_bytes(data)
-            return 0
-        write_whole(out, data, secret=False)
-        if output.json:
-            render.say_json({"job": view.job, "receipt": str(out), "bytes": len(data), "settled": view.settled})
-            return 0
-        render.say(f"wrote {out}, {render.size(len(data))}")
-        if not view.settled:
-            render.note("the job is not settled yet: ask again for a receipt that shows the payment")
-        render.note(f"next: quorate verify {out}")
-        return 0
-
-    return with_client(work)
+app.command(result, help_epilogue=RESULT_PAGE)
+app.command(logs, help_epilogue=LOGS_PAGE)
+app.command(receipt, help_epilogue=RECEIPT_PAGE)

@@ -17,7 +17,9 @@ OTHERS = (
     (problems.INTERRUPTED, "interrupted by the user"),
 )
 
-app = App(name="errors", help="Every error with its exit code and HTTP status.", help_epilogue=epilogue("quorate errors"))
+app = App(
+    name="errors", help="Every error with its exit code and HTTP status.", help_epilogue=epilogue("quorate errors")
+)
 
 
 @app.default
@@ -28,7 +30,8 @@ def errors(*, output: Output = PLAIN) -> int:
         others = [{"exit_code": code, "meaning": meaning} for code, meaning in OTHERS]
         render.say_json({"errors": listed, "others": others})
         return 0
-    rows = [(code, "", meaning) for code, meaning in OTHERS]
+    rows: list[tuple[int, object, str]] = [(code, "", meaning) for code, meaning in OTHERS]
     rows += [(row["exit_code"], row["status"], row["title"]) for row in listed]
-    render.say_table(("exit code", "HTTP status", "error"), sorted(rows, key=lambda row: row[0]))
+    ordered = sorted(rows, key=lambda row: row[0])
+    render.say_table(("exit code", "HTTP status", "error"), ordered)
     return 0

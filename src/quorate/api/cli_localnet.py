@@ -12,9 +12,19 @@ from quorate import errors
 from quorate.api import foreground, render
 from quorate.api.cli_options import PLAIN, Output
 from quorate.api.help_pages import epilogue
+from quorate.api.problems import exit_code
 from quorate.errors import InvalidField, NoNetwork
 
-app = App(name="localnet", help="Start, show and stop a network on this machine.")
+app = App(
+    name="localnet",
+    help="Start, show and stop a network on this machine.",
+    help_epilogue=epilogue(
+        "quorate localnet up --nodes 4\nquorate localnet status\nquorate localnet down",
+        errors.NoNetwork,
+        errors.NetworkRunning,
+        errors.WorldError,
+    ),
+)
 
 PROVIDERS_MAX = 64
 
@@ -58,7 +68,8 @@ def up(
     took_ms = 1000 * (time.monotonic() - began)
     if output.json:
         processes = [_process(item) for item in localnet.status(home)]
-        render.say_json({"network": net.network.hex(), "home": str(home), "door": str(net.door), "processes": processes})
+        where = {"network": net.network.hex(), "home": str(home), "door": str(net.door)}
+        render.say_json({**where, "processes": processes})
         return 0
     providers = sum(process.role == "provider" for process in net.processes)
     render.say(f"network {net.network.hex()}")
@@ -98,12 +109,17 @@ def status(*, output: Output = PLAIN) -> int:
         for line in _lines(home, seen):
             render.say(line)
         render.say_table(("process", "role", "state", "pid", "port", "memory"), [_row(item) for item in processes])
-    if not alive:
-        stopped = [process.name for process in processes if not process.alive]
-        raise errors.WorldError(
-            f"{', '.join(stopped)} stopped", field="localnet", fix=f"see {home}/{stopped[0]}/log.txt, then down and up"
-        )
-    return 0
+    if alive:
+        return 0
+    stopped = [process.name for process in processes if not process.alive]
+    error = errors.WorldError(
+        f"{', '.join(stopped)} stopped",
+        field="localnet",
+        fix=f"see {home}/{stopped[0]}/log.txt, then quorate localnet down and up",
+    )
+    if output.json:
+        return exit_code(error)
+    raise error
 
 
 @app.command(

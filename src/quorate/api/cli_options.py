@@ -18,14 +18,14 @@ from cyclopts import Group, Parameter
 from quorate.errors import ContradictoryOptions, InvalidField, TooLarge
 
 if TYPE_CHECKING:
-    from quorate.api.builder import Builder, Draft
-    from quorate.model.job import ResourceLimits
+    from quorate.api.builder import Builder, Draft, ResourceLimits
+    from quorate.model.policy import Policy
 
 WHAT = Group("What runs", sort_key=1)
 CHECKED = Group("Privacy and proof", sort_key=2)
 LIMITS = Group("Limits", sort_key=3)
 CLOCKS = Group("Clocks and money", sort_key=4)
-OUTPUT = Group("Output", sort_key=9)
+EVERYWHERE = Group("Everywhere", sort_key=8)
 
 STANDARD_INPUT = Path("-")
 SECONDS_MAX = 10**6
@@ -38,7 +38,7 @@ SIMULATED = "sim-"
 class Output:
     """What every command takes."""
 
-    json: Annotated[bool, Parameter(group=OUTPUT)] = False
+    json: Annotated[bool, Parameter(group=EVERYWHERE)] = False
     """One JSON document on standard output, errors included."""
 
 
@@ -162,7 +162,7 @@ def _limits(options: JobOptions) -> ResourceLimits:
         given["run_ms"] = _milliseconds("run-seconds", options.run_seconds)
     if options.output_kib is not None:
         given["output_bytes"] = _amount("output-kib", options.output_kib, 1 << 10)
-    return ResourceLimits(**given)  # type: ignore[arg-type]
+    return ResourceLimits(**given)
 
 
 def _clocks(options: JobOptions) -> dict[str, int]:
@@ -189,7 +189,19 @@ def _amount(name: str, count: int, unit: int = 1) -> int:
     return count * unit
 
 
-def _policy(allow: tuple[str, ...]):  # type: ignore[no-untyped-def]
+def per_mille(share: str) -> int:
+    """A share given as 20% or 0.2, in thousandths."""
+    text, scale = (share[:-1], 10) if share.endswith("%") else (share, 1000)
+    try:
+        value = float(text) * scale
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1000:
+        raise InvalidField(repr(share[:20]), field="colluders", limit="0% to 100%, or 0 to 1", fix="such as 20% or 0.2")
+    return round(value)
+
+
+def _policy(allow: tuple[str, ...]) -> Policy:
     from quorate.model.policy import Policy
 
     for name in allow:

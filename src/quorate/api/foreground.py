@@ -1,9 +1,16 @@
-"""What the command in the foreground is about, so that an interruption can say what becomes of it.
+"""The command in the foreground: it has a client while it works, and a note of what an interruption leaves behind.
 
-One process runs one command; this is that command's one note.
+One process runs one command, so there is one such note.
 """
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from quorate.api.client import Client
 
 NOTHING_DONE = "interrupted; nothing was changed"
 _farewell = NOTHING_DONE
@@ -26,3 +33,15 @@ def follow(job: str) -> None:
 def farewell() -> str:
     """What the user is told when the command is interrupted."""
     return _farewell
+
+
+def with_client(work: Callable[[Client], Awaitable[int]]) -> int:
+    """Runs `work` with a client of the network under QUORATE_HOME."""
+
+    async def inside() -> int:
+        from quorate.api.client import aconnect
+
+        async with await aconnect() as client:
+            return await work(client)
+
+    return asyncio.run(inside())

@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import re
 
+from quorate import errors
 from quorate.api import problems
 from quorate.errors import QuorateError
 
 Kind = type[QuorateError]
+
+FILES = (errors.UnreadableFile, errors.NotWasm, errors.MalformedModule, errors.ForbiddenImport, errors.MissingEntry)
+ASKED = (errors.TooLarge, errors.AboveCap, errors.ContradictoryOptions, errors.InvalidField)
+PAID = (errors.CohortTooLarge, errors.UnaffordableJob, errors.PolicyRefused)
+WORLD = (errors.NoNetwork, errors.WorldError)
+ENDED = (
+    errors.JobFailed,
+    errors.JobRejected,
+    errors.JobCancelled,
+    errors.MatchTimeout,
+    errors.TransferTimeout,
+    errors.RunTimeout,
+    errors.VerifyTimeout,
+)
+FOUND = (errors.UnknownJob, errors.InvalidField)
 
 
 def epilogue(example: str, *kinds: Kind, done: str = "done", others: str = "") -> str:

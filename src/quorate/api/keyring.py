@@ -21,6 +21,7 @@ from quorate.crypto.sealing import InputSecret, out_key
 from quorate.crypto.signing import Identity
 from quorate.crypto.wrapping import SealKey
 from quorate.errors import IdempotencyConflict, MalformedBytes, MissingKey, PolicyRefused, WrongKey
+from quorate.jobs.state import job_of
 from quorate.model.codec import Value, decode, encode
 from quorate.model.job import Job
 from quorate.model.units import KIB, Bytes32, Digest, Hash, Job32, JobId
@@ -48,7 +49,7 @@ class JobKeys(Value, frozen=True, tag="job_keys"):
 
     @property
     def job(self) -> Job:
-        return decode(self.body, Job)
+        return job_of(self.body)
 
     @property
     def secret(self) -> InputSecret:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from pathlib import Path
@@ -37,12 +38,23 @@ async def serve(config: NodeConfig) -> int:
     return 0 if asked else 1
 
 
+def _profiled(config: NodeConfig) -> int:
+    """For `bench/`: writes a profile of the whole run into the folder that QUORATE_PROFILE names."""
+    import cProfile
+
+    profile = cProfile.Profile()
+    try:
+        return profile.runcall(asyncio.run, serve(config))
+    finally:
+        profile.dump_stats(Path(os.environ["QUORATE_PROFILE"]) / f"{config.name}.prof")
+
+
 def main() -> None:
     if not __debug__:
         sys.exit("quorate: refuses to run with assertions switched off (-O)")
     try:
         config = load_config(Path(sys.argv[1]))
-        code = asyncio.run(serve(config))
+        code = _profiled(config) if os.environ.get("QUORATE_PROFILE") else asyncio.run(serve(config))
     except QuorateError as fault:
         sys.exit(f"quorate: {fault}")
     sys.exit(code)

@@ -63,7 +63,7 @@ def _plain(item: Any) -> Any:
 
 
 def say_bytes(data: bytes) -> None:
-    """The bytes and nothing else; on a terminal a last line that is not ended is ended, so that the prompt stands alone."""
+    """The bytes and nothing else; on a terminal an open last line is ended, so that the prompt stands alone."""
     sys.stdout.flush()
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
@@ -120,6 +120,16 @@ def _cell(item: object) -> Text:
     return Text(text, style=MARKS.get(text, ""))
 
 
+def say_wrapped(text: str, indent: int = 0) -> None:
+    """One entry of a list: a dash, and the text in lines that fit the terminal."""
+    import shutil
+    import textwrap
+
+    width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
+    margin = " " * indent
+    say(textwrap.fill(text, max(40, width), initial_indent=f"{margin}- ", subsequent_indent=f"{margin}  "))
+
+
 def title(text: str) -> None:
     """The heading of a part of the answer."""
     say()
@@ -154,7 +164,7 @@ def size(count: int) -> str:
     raise AssertionError
 
 
-def credits(micro: int) -> str:
+def money(micro: int) -> str:
     """An amount of money with its unit."""
     return f"{micro:,} micro-credits"
 
@@ -165,6 +175,9 @@ def short(text: str) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """`3 jobs`, `1 job`, `4 processes`."""
-    ending = "es" if noun.endswith("s") else "s"
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}{ending}"
+    """`3 jobs`, `1 job`, `4 processes`, `2 copies`."""
+    if count == 1:
+        return f"1 {noun}"
+    if noun.endswith("s"):
+        return f"{count:,} {noun}es"
+    return f"{count:,} {noun[:-1]}ies" if noun.endswith("y") else f"{count:,} {noun}s"

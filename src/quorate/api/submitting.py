@@ -44,6 +44,7 @@ class Submitter:
         self._courier = courier
         self._draw = draw
         self._there: set[Digest] = set()
+        self._fresh: dict[JobId, JobKeys] = {}
 
     async def submit(self, draft: Draft, key: str = "") -> JobId:
         """One job, under the user's own `key` if given (R14). Raises the error of a job that ended before it was
@@ -120,6 +121,7 @@ class Submitter:
         for job in sealed:
             if job.keys is not None:
                 self._keyring.save(job.keys)
+                self._fresh[job.job_id] = job.keys
         return sealed
 
     def _clean_up(self, sealed: Sequence[SealedJob], key: str, fault: QuorateError) -> None:
@@ -129,6 +131,7 @@ class Submitter:
             return
         for job in sealed:
             self._keyring.drop(job.job_id)
+            self._fresh.pop(job.job_id, None)
         if key:
             self._keyring.forget(key)
 
@@ -209,7 +212,7 @@ class Submitter:
             raise faults[0]
 
     def _wraps(self, draw: Draw) -> JobWraps:
-        keys: JobKeys = self._keyring.load(JobId(draw.job))
+        keys = self._fresh.pop(JobId(draw.job), None) or self._keyring.load(JobId(draw.job))
         return wraps_of(keys, self._notary.check(draw, keys.job, keys.job_id))
 
     async def _give_up(self, job: JobId) -> None:

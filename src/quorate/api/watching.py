@@ -1,4 +1,4 @@
-"""Follows a job on the screen: a live line on a terminal, one line per change elsewhere, one JSON document per change for programs."""
+"""Follows a job on the screen: a live line on a terminal, one line per change elsewhere, JSON lines for programs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable
-from contextlib import aclosing
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
@@ -57,12 +56,14 @@ async def follow(client: Client, job: str, shown: Teller, *, settled: bool = Fal
 
 
 async def _tell_changes(client: Client, job: str, shown: Teller, settled: bool) -> JobView | None:
-    view = None
-    async with aclosing(client.watch(job)) as views:
+    view, views = None, client.watch(job)
+    try:
         async for view in views:
             shown.tell(view)
             if view.settled or (view.ended and not settled):
                 break
+    finally:
+        await views.aclose()  # type: ignore[attr-defined]
     return view
 
 

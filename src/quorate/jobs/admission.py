@@ -82,6 +82,11 @@ def _not_here(what: str, field: str, fix: str) -> PolicyRefused:
 
 
 def _caps(job: Job, genesis: Genesis, now_ms: Millis) -> None:
+    check_caps(job, genesis)
+
+
+def check_caps(job: Job, genesis: Genesis) -> None:
+    """Raises AboveCap or TooLarge when the job asks for more than the network allows anyone."""
     caps, core = genesis.caps, job.core
     asked = {name: (getattr(core.limits, name), getattr(caps.limits, name)) for name in core.limits.__struct_fields__}
     asked["replicas"] = (core.proof.replicas, caps.replicas)

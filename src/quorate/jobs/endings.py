@@ -178,7 +178,7 @@ def _verdict(state: JobState) -> Verdict:
 
 
 def _end(state: JobState, now: Millis) -> Step:
-    return replace(state, ended_ms=now), (Conclude(),)
+    return replace(state, ended_ms=state.ended_ms or now), (Conclude(),)
 
 
 def _settle_by_cancel(state: JobState, now: Millis) -> Step:
@@ -206,9 +206,9 @@ def settled(state: JobState, event: Settled, now: Millis) -> Step:
     """The ledger's terminal event. It may come from a member's own posting, before this node had finished."""
     state = replace(state, settlement=event.proof, settled_ms=now)
     if state.stage != "settling":
-        state = replace(
-            state, condition="failed", error="JobFailed", detail=f"settled by a member ({event.event.cause})"
-        )
+        over = state.goal if state.goal != "completed" else "failed"
+        detail = state.detail or f"settled by a member ({event.event.cause})"
+        state = replace(state, condition=over, error=state.error or "JobFailed", detail=detail)
         state, _ = _end(state, now)
     return note(replace(state, stage="done"), now, f"settled at height {event.event.height}: {event.event.cause}"), (
         Conclude(),

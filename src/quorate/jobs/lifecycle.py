@@ -6,6 +6,7 @@
                                             done ◀──Settled── settling ◀──Stored── delivering ◀─┘
     before settling: CancelAsked ──▶ stopping ──members answered──▶ settling
                      a phase clock runs out ──▶ stopping
+    the match clock runs out in escrow: the job is over, and cancelled should the escrow still open
 
 Rules of this file: no await, no socket, no clock, no randomness, no signing. Time is `now`; what has to be said is an
 effect. Repeated and late messages change nothing; an event that a stage has no row for is ignored, since peers may send
@@ -45,6 +46,8 @@ from quorate.model.units import JobId, Millis
 Handler: TypeAlias = Callable[[JobState, "Event", Millis], Step]
 
 MATCH_RETRY_MS = 250
+SETTLE_RETRY_MS = 15_000
+"""How often the terminal transaction is posted again while its event has not come: the ledger then quotes it."""
 
 
 def begin(job: Signed, job_id: JobId, secret: bytes, now: Millis) -> Step:
@@ -67,6 +70,10 @@ def deadline(state: JobState) -> Millis | None:
         return None
     if state.stage == "matching":
         return Millis(min(state.stage_ms + MATCH_RETRY_MS, phase_deadline(state)))
+    if state.stage == "escrow" and state.ended_ms:
+        return None
+    if state.stage == "settling":
+        return Millis(state.stage_ms + SETTLE_RETRY_MS)
     return Millis(min(rounds.next_probe(state), phase_deadline(state)))
 
 
@@ -131,8 +138,10 @@ def _opened(state: JobState, event: Event, now: Millis) -> Step:
 
 def _refused(state: JobState, event: Event, now: Millis) -> Step:
     assert isinstance(event, Refused)
-    if event.noun != "open_escrow":
+    if event.noun != "open_escrow" or event.status == "already_open":
         return state, ()
+    if state.ended_ms:
+        return replace(state, stage="done"), ()
     if event.status in RETRY_STATUSES:
         state = note(
             replace(state, stage="matching", agreement=b"", roster=None), now, f"ledger: {event.status}; matching again"
@@ -166,7 +175,7 @@ def _restart(state: JobState, event: Event, now: Millis) -> Step:
 
 
 def _clock(state: JobState, event: Event, now: Millis) -> Step:
-    if now >= phase_deadline(state):
+    if not state.ended_ms and now >= phase_deadline(state):
         return endings.expire(state, now)
     return state, ()
 
@@ -194,13 +203,15 @@ def _cancel(state: JobState, event: Event, now: Millis) -> Step:
 
 def _cancel_later(state: JobState, event: Event, now: Millis) -> Step:
     """The escrow may be opening right now: cancel when the ledger has answered."""
-    return replace(state, goal="cancelled"), ()
+    return (state if state.ended_ms else replace(state, goal="cancelled")), ()
 
 
 def _opened_to_cancel(state: JobState, event: Event, now: Millis) -> Step:
-    if state.goal != "cancelled":
+    if state.goal == "completed":
         return _opened(state, event, now)
     assert isinstance(event, Opened)
+    if event.event.agreement != state.agreement_id:
+        return state, ()
     state = replace(
         state, escrow=event.proof, escrow_ms=now, beacon=event.event.beacon, agreement_signed=event.agreement
     )
@@ -210,6 +221,12 @@ def _opened_to_cancel(state: JobState, event: Event, now: Millis) -> Step:
 def _settled(state: JobState, event: Event, now: Millis) -> Step:
     assert isinstance(event, Settled)
     return endings.settled(state, event, now)
+
+
+def _settle_again(state: JobState, event: Event, now: Millis) -> Step:
+    if now < state.stage_ms + SETTLE_RETRY_MS:
+        return state, ()
+    return replace(state, stage_ms=now), endings.settling_posts(state)
 
 
 RETRY_STATUSES = frozenset({"offer_not_standing", "offer_expired", "agreement_expired"})
@@ -228,6 +245,8 @@ TABLE: dict[tuple[Stage, type[Event]], Handler] = {
     ("wraps", Wrapped): _wrapped,
     ("wraps", Tick): _clock,
     ("wraps", CancelAsked): _cancel,
+    ("wraps", Restarted): _restart,
+    ("wraps", Settled): _settled,
     ("round", Received): _received,
     ("round", Tick): _round_tick,
     ("round", CancelAsked): _cancel,
@@ -250,5 +269,6 @@ TABLE: dict[tuple[Stage, type[Event]], Handler] = {
     ("stopping", Settled): _settled,
     ("settling", Settled): _settled,
     ("settling", Restarted): _restart,
+    ("settling", Tick): _settle_again,
     ("settling", Refused): lambda state, event, now: endings.refused(state, event, now),
 }

@@ -18,7 +18,7 @@ from quorate.crypto.digests import value_digest
 from quorate.jobs import endings
 from quorate.jobs.clocks import OPEN_GRACE_MS, OPEN_MS, PROBE_MS, RUN_GRACE_MS, SILENCE_MS
 from quorate.jobs.moves import Step, note, replace, slot_of, with_round, with_slot
-from quorate.jobs.state import Arrival, JobState, Received, Round, Slot
+from quorate.jobs.state import Arrival, Condition, JobState, Received, Round, Slot
 from quorate.jobs.statements import assignment, cancel_order, openings
 from quorate.model.assignment import Ack, Brief, CancelAck, Started
 from quorate.model.claim import Commit, Delivery, Opening, RoundAbort, RoundClose
@@ -40,8 +40,9 @@ def start(state: JobState, now: Millis) -> Step:
         return endings.reject(state, now)
     slots = tuple(Slot(member=member, assigned_ms=now, probed_ms=now, heard_ms=now) for member in pool[:width])
     current = Round(number=number, width=width, drawn=len(slots), slots=slots)
+    condition: Condition = "assigned" if state.condition == "pending" else state.condition
     state = replace(
-        state, stage="round", stage_ms=now, rounds=(*state.rounds, current), condition="assigned", decided_ms=Millis(0)
+        state, stage="round", stage_ms=now, rounds=(*state.rounds, current), condition=condition, decided_ms=Millis(0)
     )
     state = note(state, now, f"round {number}: drawn {', '.join(slot.member.hex()[:8] for slot in slots)}")
     return state, tuple(effect for slot in slots for effect in _ask(state, slot.member))
@@ -167,8 +168,9 @@ def _abort(state: JobState, now: Millis) -> Step:
         network=state.terms.network, agreement=state.agreement_id, round=current.number, reason="too few commitments"
     )
     members = tuple(slot.member for slot in current.slots)
-    ended = tally(current.number, (), {}, state.terms.proof, current.width)
-    ended = msgspec.structs.replace(ended, silent=members)
+    # As the ledger sees it: those who committed; where nobody did, those who were asked.
+    committed = tuple(slot.member for slot in current.slots if slot.commit)[: current.width]
+    ended = tally(current.number, committed or members, {}, state.terms.proof, current.width)
     state = with_round(state, msgspec.structs.replace(current, abort=abort, tally=ended))
     state = note(state, now, f"round {current.number} aborted: too few commitments")
     told = tuple(Send(slot.member, abort) for slot in current.slots if slot.commit)
@@ -207,7 +209,15 @@ def _opened(state: JobState, slot: Slot, opening: Opening, now: Millis) -> Step:
     if expected != slot.commitment or opening.assignment != decode(slot.commit.body, Commit).assignment:
         return note(state, now, f"{slot.member.hex()[:8]} sent an opening that does not open its commitment"), ()
     state = with_round(state, with_slot(current, msgspec.structs.replace(slot, opening=opening)))
-    return _decide(state, now) if state.stage == "opening" else (state, ())
+    return _decide(state, now) if state.stage == "opening" else (_counted_late(state), ())
+
+
+def _counted_late(state: JobState) -> JobState:
+    """An opening after the decision cannot change it, but is paid; so the tally names it, as the ledger's will."""
+    current = state.current
+    assert current.close is not None
+    ended = tally(current.number, current.close.members, openings(current), state.terms.proof, current.width)
+    return with_round(state, msgspec.structs.replace(current, tally=ended))
 
 
 def _decide(state: JobState, now: Millis) -> Step:
@@ -248,13 +258,15 @@ def _delivery(state: JobState, sender: NodeId, value: Delivery, now: Millis) -> 
     if state.stage not in ("opening", "delivering") or value.agreement != state.agreement_id or value.member != sender:
         return state, ()
     opening = openings(state.current).get(sender) if state.rounds else None
-    if opening is None or any(arrival.member == sender for arrival in state.arrivals):
+    known = any(arrival.member == sender for arrival in state.arrivals)
+    if opening is None or any(arrival.member == sender and arrival.stored for arrival in state.arrivals):
         return state, ()
     body = opening.body
     if (value.result_digest, value.log_digest) != (body.result_digest, body.log_digest):
         return note(state, now, f"{sender.hex()[:8]} delivered another result than it claimed"), ()
-    arrival = Arrival(sender, value.result_digest, value.log_digest, stored=False)
-    state = replace(state, arrivals=(*state.arrivals, arrival))
+    if not known:
+        arrival = Arrival(sender, value.result_digest, value.log_digest, stored=False)
+        state = replace(state, arrivals=(*state.arrivals, arrival))
     keeps: tuple[Effect, ...] = tuple(Keep(data) for data in (value.result, value.log) if data)
     return state, (*keeps, Fetch((value.result_digest, value.log_digest), (sender,)))
 
@@ -318,17 +330,29 @@ def _again(state: JobState, slot: Slot) -> tuple[Effect, ...]:
     if state.stage == "round":
         return _ask(state, slot.member) if slot.commit is None else ()
     assert state.current.close is not None
-    waiting = slot.opening is None if state.stage == "opening" else not state.arrivals
-    return (Send(slot.member, state.current.close),) if waiting and slot.commit else ()
+    return (Send(slot.member, state.current.close),) if _awaited(state, slot) else ()
+
+
+def _awaited(state: JobState, slot: Slot) -> bool:
+    """Whether something of this member is still to come, for which it is probed."""
+    if state.stage == "round":
+        return slot.commit is None
+    if state.stage == "stopping":
+        return slot.member not in state.stopped
+    if slot.commit is None:
+        return False
+    return state.stage == "delivering" or slot.opening is None
 
 
 def next_probe(state: JobState) -> Millis:
     """When `tick` has something to do."""
     if state.stage not in ("round", "opening", "delivering", "stopping") or not state.rounds:
         return Millis(1 << 62)
-    due = min((slot.probed_ms + PROBE_MS for slot in state.current.live), default=1 << 62)
-    if state.stage == "opening" and state.decided_ms:
-        due = min(due, state.decided_ms + OPEN_GRACE_MS)
+    slots = state.current.slots if state.stage == "stopping" else state.current.live
+    due = min((slot.probed_ms + PROBE_MS for slot in slots if _awaited(state, slot)), default=1 << 62)
+    if state.stage == "opening":
+        due = min(due, state.current.closed_ms + OPEN_MS)
+        due = min(due, state.decided_ms + OPEN_GRACE_MS) if state.decided_ms else due
     return Millis(due)
 
 

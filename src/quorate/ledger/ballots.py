@@ -115,8 +115,7 @@ def gathered(terms: Terms, evidence: Sequence[Signed], openings: Sequence[Openin
     draft.close_rounds(statements)
     draft.assign(evidence, statements)
     draft.commit(statements)
-    for opening in openings:
-        draft.open(opening)
+    draft.open(openings)
     check_signatures(evidence, verify)
     return draft.finished(statements)
 
@@ -226,12 +225,13 @@ class _Draft:
                 refuse_if(not same, Status.COMMIT_MISMATCH, short(item.member))
                 seats[item.member] = msgspec.structs.replace(seat, assignment=item.assignment, signed=True)
 
-    def open(self, opening: Opening) -> None:
-        seats = self._seats.get(opening.round, {})
-        seat = seats.get(opening.member)
-        if seat is None:
-            raise Refused(Status.OPENING_UNLISTED, short(opening.member))
-        seats[opening.member] = opened(seat, opening)
+    def open(self, openings: Sequence[Opening]) -> None:
+        for opening in openings:
+            listed = opening.member in self._seats.get(opening.round, {})
+            refuse_if(not listed, Status.OPENING_UNLISTED, short(opening.member))
+        for opening in openings:
+            seats = self._seats[opening.round]
+            seats[opening.member] = opened(seats[opening.member], opening)
 
     def finished(self, statements: Sequence[Statement]) -> Ballots:
         numbers = sorted({*self._ended, *self._assigned, *self._seats})

@@ -159,7 +159,11 @@ def checkpoint_of(state: State, block: Block) -> Checkpoint:
 
 def _reply(journal: Journal, tx: AuthenticatedTx, applied: Applied) -> Reply:
     answer = Answer(
-        network=tx.value.network, transaction=tx.id, status=applied.status.value, detail=applied.detail, account=tx.signer
+        network=tx.value.network,
+        transaction=tx.id,
+        status=applied.status.value,
+        detail=applied.detail,
+        account=tx.signer,
     )
     return Reply(answer, tuple(logged(journal, event) for event in applied.encoded), applied.fresh)
 

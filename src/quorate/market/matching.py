@@ -317,7 +317,8 @@ def _payable(request: Request, roster: Sequence[Listing]) -> _WorstCase | None:
 def _within_budget(request: Request, fitting: Sequence[Listing]) -> _Affordable:
     """Leaves out the dearest offer until the worst case of one round fits the budget."""
     budget, width = request.job.core.budget_micro, places(request.job.core.proof)
-    roster, gone = list(fitting), []
+    roster = list(fitting)
+    gone: list[Removal] = []
     while (terms := _payable(request, roster)) is None:
         dearest = max(
             roster, key=lambda item: (_cost(request, item) + item.offer.prices.attempt_micro, _provider(item))

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,13 +27,13 @@ from quorate.crypto.credentials import Authority, Lifetime, TlsKey
 from quorate.crypto.digests import value_digest
 from quorate.crypto.signing import Identity
 from quorate.crypto.wrapping import SealKey
-from quorate.errors import DiskFull, NetworkRunning, NoNetwork, PathTooLong, PortTaken, WorldError
+from quorate.errors import DiskFull, InvalidField, NetworkRunning, NoNetwork, PathTooLong, PortTaken, WorldError
 from quorate.model.codec import encode
 from quorate.model.identity import DEFAULT_SUITE
 from quorate.model.job import INPUT_BYTES_MAX, ResourceLimits
 from quorate.model.network import Account, Caps, Genesis, Windows
 from quorate.model.units import MIB, Digest, Fuel, MicroCredits, Millis
-from quorate.node.config import NodeConfig, load_genesis
+from quorate.node.config import NodeConfig, load_config, load_genesis
 
 SOCKET_PATH_MAX = 107
 VALID_MS = 10 * 365 * 24 * 3_600_000
@@ -43,6 +43,8 @@ CREDITS_MICRO = 10**12
 STAKE_MICRO = 10**9
 BOND_MICRO = 1_000
 RECORD = "localnet.json"
+ENTRY = ("-m", "quorate.api.process")
+"""How Python is told to become a process of the network; the path of its configuration follows."""
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -212,12 +214,24 @@ def _free_ports(count: int) -> list[int]:
             probe.close()
 
 
-def _spawn(config: NodeConfig) -> Process:
+def respawn(home: Path, name: str, entry: Sequence[str] = ENTRY) -> Process:
+    """Starts one process of the network again after it has ended, with the configuration and store it had."""
+    others = [process for process in recorded(home) if process.name != name]
+    if len(others) == len(recorded(home)):
+        raise InvalidField(f"{name} is not on record under {home}", field="name", fix="quorate localnet status")
+    if any(process.name == name and _alive(process) for process in recorded(home)):
+        raise NetworkRunning(f"{name} is running", field="name", fix="stop it first")
+    started = _spawn(load_config(home / name / "config.json"), entry)
+    (home / RECORD).write_bytes(msgspec.json.encode((*others, started)))
+    return started
+
+
+def _spawn(config: NodeConfig, entry: Sequence[str] = ENTRY) -> Process:
     """In a session of its own, so that Ctrl-C in a terminal stops the command and not the network."""
     folder = config.folder
     with (folder / "log.txt").open("ab") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "quorate.api.process", str(folder / "config.json")],
+            [sys.executable, *entry, str(folder / "config.json")],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

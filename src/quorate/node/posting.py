@@ -4,11 +4,12 @@ proofs."""
 from __future__ import annotations
 
 import logging
+from itertools import islice
 
 from quorate.errors import QuorateError
 from quorate.model.codec import Value, decode
 from quorate.model.effects import Post
-from quorate.model.evidence import Proven
+from quorate.model.evidence import Proven, Signed
 from quorate.model.transaction import Answer
 from quorate.model.units import Digest, Millis, NodeId
 from quorate.node.ledger_view import RESEND_MS, Pending, built, check_proven, sequencer_of, transaction_id
@@ -27,6 +28,7 @@ class PostingShell(Shell):
     def prepare(self) -> None:
         self.ledger: NodeId = sequencer_of(self.genesis)
         self.pending: dict[Digest, Pending] = {}
+        self._wishes: list[tuple[bytes, Post]] = []
 
     def answered(self, owner: bytes, transaction: Value, answer: Answer, turn: Turn) -> None:
         """The ledger's word on a transaction of machine `owner`."""
@@ -34,14 +36,25 @@ class PostingShell(Shell):
     def happened(self, event: bytes, proven: Proven, turn: Turn) -> None:
         """A ledger event that concerns this node; its proof was checked."""
 
-    def post(self, owner: bytes, wish: Post, turn: Turn) -> None:
-        """Signs and sends after the save of this turn, then again until the ledger answers."""
-        own = tuple(self.postbox.sign(wish.own))
-        transaction = built(wish.transaction, own)
-        key = transaction_id(transaction)
-        self.pending[key] = Pending(transaction, owner, Millis(self.now() + RESEND_MS))
-        turn.send(self.ledger, transaction, after_save=True)
-        self.timers.set(POST_TIMER, self._post_due())
+    def post(self, owner: bytes, wish: Post) -> None:
+        """Signed with everything else of this turn, sent after its save, then again until the ledger answers."""
+        self._wishes.append((owner, wish))
+
+    def spoke(self, owner: bytes, own: tuple[Signed, ...], turn: Turn) -> None:
+        """This node's own statements inside a transaction of machine `owner`, as they were signed."""
+
+    def end_of_turn(self, turn: Turn) -> None:
+        wishes, self._wishes = self._wishes, []
+        signed = iter(self.postbox.sign([value for _, wish in wishes for value in wish.own]))
+        for owner, wish in wishes:
+            own = tuple(islice(signed, len(wish.own)))
+            if own:
+                self.spoke(owner, own, turn)
+            transaction = built(wish.transaction, own)
+            self.pending[transaction_id(transaction)] = Pending(transaction, owner, Millis(self.now() + RESEND_MS))
+            turn.send(self.ledger, transaction, after_save=True)
+        if wishes:
+            self.timers.set(POST_TIMER, self._post_due())
 
     def _post_due(self) -> Millis | None:
         # All wait equally long, so the oldest is the first in order of insertion.

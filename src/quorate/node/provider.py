@@ -29,7 +29,6 @@ from quorate.model.settlement import Settlement
 from quorate.model.transaction import Answer, PostOffer
 from quorate.model.units import Digest, NodeId
 from quorate.node.checking import refusal_of
-from quorate.node.fetching import fetch_all
 from quorate.node.nouns import EVENTS, VALUES
 from quorate.node.postbox import Letter
 from quorate.node.posting import POST_TIMER, PostingShell
@@ -83,7 +82,7 @@ class ProviderNode(PostingShell):
 
     def restore(self, turn: Turn) -> None:
         self._offer_signed = self.postbox.sign([self.offer])[0]
-        self.post(b"offer", Post(PostOffer(network=self.network, offer=self._offer_signed)), turn)
+        self.post(b"offer", Post(PostOffer(network=self.network, offer=self._offer_signed)))
         for key, row in self.world.store.scan("lease"):
             state = self._decoder.decode(row)
             if state.stage != "done":
@@ -192,7 +191,7 @@ class ProviderNode(PostingShell):
             if isinstance(effect, Send):
                 self._send(key, effect, turn)
             elif isinstance(effect, Post):
-                self.post(key, effect, turn)
+                self.post(key, effect)
             elif isinstance(effect, Check):
                 self._check(key, turn)
             elif isinstance(effect, Fetch):
@@ -246,7 +245,7 @@ class ProviderNode(PostingShell):
 
     async def _bring(self, key: bytes, effect: Fetch) -> None:
         others = tuple(peer for peer in self.world.transport.peers() if peer not in effect.sources)
-        missing = await fetch_all(self.world, effect.digests, (*effect.sources, *others), self.genesis.caps.input_bytes)
+        missing = await self.fetcher.bring(effect.digests, (*effect.sources, *others))
         self.put(lambda turn: self._step(key, lease.Fetched(missing), turn))
 
     async def _run(self, key: bytes) -> None:
@@ -278,8 +277,7 @@ class ProviderNode(PostingShell):
         if execution.status == "cancelled":
             return None
         sealed = tier.seal(job, place, opened, execution, self.world.entropy.draw)
-        await self.world.blobs.put(sealed.result)
-        await self.world.blobs.put(sealed.log)
+        await self.world.blobs.put_many([sealed.result, sealed.log])
         self._keep_hot(sealed.body.result_digest, sealed.result)
         self._keep_hot(sealed.body.log_digest, sealed.log)
         return lease.Ran(sealed.body, self.world.entropy.draw(32))

@@ -47,7 +47,7 @@ from quorate.model.submission import Accepted, Draw, Draws, JobIds, Order, Quote
 from quorate.model.transaction import Answer
 from quorate.model.units import Digest, JobId, Millis, NodeId
 from quorate.node import requester_views as views
-from quorate.node.fetching import fetch_all
+from quorate.node.fetching import Shelf
 from quorate.node.nouns import EVENTS, VALUES
 from quorate.node.postbox import Letter
 from quorate.node.posting import POST_TIMER, PostingShell
@@ -74,6 +74,7 @@ class RequesterNode(PostingShell):
         self.by_agreement: dict[bytes, JobId] = {}
         self.trade = Trade(genesis, network, self.node_id, self.ledger)
         self._done: OrderedDict[JobId, JobState] = OrderedDict()
+        self._agreements: dict[JobId, Signed] = {}
         self._decoder = msgspec.msgpack.Decoder(JobState)
         self._changed = asyncio.Condition()
 
@@ -134,6 +135,7 @@ class RequesterNode(PostingShell):
         self.timers.set(state.job_id, lifecycle.deadline(state))
         if state.stage == "done":
             self.jobs.pop(state.job_id, None)
+            self._agreements.pop(state.job_id, None)
             if state.agreement:
                 self.by_agreement.pop(state.agreement_id, None)
             self._done[state.job_id] = state
@@ -169,11 +171,11 @@ class RequesterNode(PostingShell):
             if isinstance(effect, Send):
                 turn.send(effect.to, effect.value, after_save=effect.after_save)
             elif isinstance(effect, Post):
-                self.post(job_id, effect, turn)
+                self.post(job_id, effect)
             elif isinstance(effect, Match):
                 self._match(job_id, turn)
             elif isinstance(effect, Keep):
-                turn.before.append(self.world.blobs.put(effect.data))
+                turn.blobs.append(effect.data)
             elif isinstance(effect, Fetch):
                 turn.after.append(lambda wish=effect: self._bring(job_id, wish))  # type: ignore[misc]
             elif isinstance(effect, Conclude):
@@ -185,11 +187,15 @@ class RequesterNode(PostingShell):
         self._step(job_id, event, turn)
 
     async def _bring(self, job_id: JobId, wish: Fetch) -> None:
-        missing = await fetch_all(self.world, wish.digests, wish.sources, self.genesis.caps.input_bytes)
+        missing = await self.fetcher.bring(wish.digests, wish.sources)
         have = tuple(digest for digest in wish.digests if digest not in missing)
         self.put(lambda turn: self._step(job_id, Stored(have), turn))
 
     # Ledger
+
+    def spoke(self, owner: bytes, own: tuple[Signed, ...], turn: Turn) -> None:
+        if own[0].noun == "agreement":
+            self._agreements[JobId(owner)] = own[0]
 
     def answered(self, owner: bytes, transaction: Value, answer: Answer, turn: Turn) -> None:
         if answer.status not in ("ok", "already_settled", "already_open"):
@@ -211,14 +217,15 @@ class RequesterNode(PostingShell):
         state = self.jobs.get(job_id) if job_id else None
         if job_id is None or state is None or state.stage != "escrow":
             return
-        signed = self.postbox.sign([state.terms])[0]
+        # After a restart the agreement is signed once more: the same body, so the same agreement.
+        signed = self._agreements.pop(job_id, None) or self.postbox.sign([state.terms])[0]
         self.keep_stamps((proven.checkpoint, signed), turn)
         self._step(job_id, Opened(event, proven, signed), turn)
 
     # Desk
 
     @property
-    def blobs(self) -> Any:
+    def blobs(self) -> Shelf:
         return self.world.blobs
 
     async def submit(self, submission: Submission) -> Accepted:
@@ -229,9 +236,8 @@ class RequesterNode(PostingShell):
         for stamp in submission.stamps:
             self.stamps.add(stamp)
         jobs = [self._admitted(order) for order in submission.orders]
-        blobs: Any = self.world.blobs
         if submission.blobs:
-            await blobs.put_many(submission.blobs)
+            await self.world.blobs.put_many(submission.blobs)
         self._require_blobs(jobs, {blob_digest(data) for data in submission.blobs})
         return Accepted(jobs=tuple(await self._in_turn(lambda turn: self._begin_all(submission.orders, turn))))
 

@@ -23,8 +23,9 @@ from quorate.model.evidence import Hello, Signed
 from quorate.model.network import Genesis
 from quorate.model.signature import Stamp
 from quorate.model.units import Digest, Millis, NodeId
+from quorate.node.fetching import Fetcher, Shelf
 from quorate.node.postbox import Directory, Letter, Postbox, StampBook
-from quorate.ports import Blobs, Clock, Entropy, Row, Store, Transport
+from quorate.ports import Clock, Entropy, Row, Store, Transport
 
 log = logging.getLogger("quorate.node")
 
@@ -41,7 +42,7 @@ class World(NamedTuple):
     entropy: Entropy
     transport: Transport
     store: Store
-    blobs: Blobs
+    blobs: Shelf
 
 
 class Turn:
@@ -54,7 +55,7 @@ class Turn:
         self.later: list[tuple[NodeId, Value]] = []
         self.signed: list[Callable[[list[Signed]], None]] = []
         self.after: list[Callable[[], Awaitable[None] | None]] = []
-        self.before: list[Awaitable[object]] = []
+        self.blobs: list[bytes] = []
 
     def save(self, kind: str, key: bytes, value: bytes | None) -> None:
         self.rows[(kind, key)] = value
@@ -116,6 +117,7 @@ class Shell:
         self.world = world
         self.steady = SteadyClock(world.clock)
         self.timers = Timers()
+        self.fetcher = Fetcher(world.blobs, world.transport, genesis.caps.input_bytes + (1 << 20))
         self.heard: dict[NodeId, Millis] = {}
         directory = Directory([*genesis.ledger, *(account.bundle for account in genesis.accounts), identity.bundle])
         self.stamps = StampBook(self._load_stamp)
@@ -202,7 +204,7 @@ class Shell:
                 work(turn)
             self.end_of_turn(turn)
             self._post_now(turn)
-            if turn.rows or turn.later or turn.after or turn.before:
+            if turn.rows or turn.later or turn.after or turn.blobs:
                 self.spawn(self._finish(turn))
             else:
                 self._idle_saves.release()
@@ -216,8 +218,8 @@ class Shell:
         earlier, saved = self._saved, asyncio.get_running_loop().create_future()
         self._saved = saved
         try:
-            for blob in turn.before:
-                await blob
+            if turn.blobs:
+                await self.world.blobs.put_many(turn.blobs)
             if turn.rows:
                 await self.world.store.save([Row(kind, key, value) for (kind, key), value in turn.rows.items()])
             # A turn may say again what an earlier turn is still saving.

@@ -1,4 +1,5 @@
-"""What a requester's node knows of the market: the book, what stands on the ledger, how loaded providers are from here."""
+"""What a requester's node knows of the market: the book, what stands on the ledger, how loaded providers are from
+here."""
 
 from __future__ import annotations
 
@@ -75,7 +76,9 @@ class Trade:
 
     def match(self, state: JobState, jobs: Iterable[JobState], now_ms: Millis) -> Matched | Unmatched:
         """The event that answers the job's wish for a match."""
-        found = match(self._request(state.value, state.job_id, state.audit_seed, now_ms), self._live(now_ms), self._weights(jobs))
+        found = match(
+            self._request(state.value, state.job_id, state.audit_seed, now_ms), self._live(now_ms), self._weights(jobs)
+        )
         removed = tuple(_note(removal, now_ms) for removal in found.removed)
         if isinstance(found, Match):
             return Matched(found.agreement, found.roster, removed)
@@ -89,7 +92,9 @@ class Trade:
         asked = self._request(job, JobId(digest("quote", b"")), digest("quote", b"seed"), now_ms)
         listings = self._live(now_ms)
         found = match(asked, listings, self._weights(jobs))
-        return quote(job, found, {listing.offer.provider: listing.offer for listing in listings}, request.colluders_per_mille)
+        return quote(
+            job, found, {listing.offer.provider: listing.offer for listing in listings}, request.colluders_per_mille
+        )
 
     def _request(self, job: Job, job_id: JobId, seed: Digest, now_ms: Millis) -> Request:
         return Request(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.support.desks import ECHO, BoxedDesk, make_box
+from tests.support.desks import ECHO, BoxedDesk, make_box, open_door
 
 from quorate.api.builder import Draft, Job
 from quorate.api.client import Client, aconnect
-from quorate.api.rest import serve
+
 
 @pytest.fixture
 def desk() -> BoxedDesk:
@@ -22,21 +20,6 @@ def desk() -> BoxedDesk:
 @pytest.fixture
 def home(desk: BoxedDesk, tmp_path: Path) -> Path:
     return desk.box.write_home(tmp_path / "home")
-
-
-@contextlib.asynccontextmanager
-async def open_door(desk: BoxedDesk, home: Path) -> AsyncIterator[Path]:
-    path = home / "node" / "door.sock"
-    serving = asyncio.create_task(serve(desk, path))
-    while not path.exists():
-        assert not serving.done(), serving.exception()
-        await asyncio.sleep(0.01)
-    try:
-        yield path
-    finally:
-        serving.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await serving
 
 
 @pytest.fixture

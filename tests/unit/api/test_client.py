@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.support.desks import ECHO, BoxedDesk
+from tests.support.desks import ECHO, BoxedDesk, open_door
 
 from quorate.api.builder import Draft, Job
 from quorate.api.client import Client, aconnect, connect
@@ -39,7 +39,9 @@ async def test_a_private_job_goes_end_to_end(client: Client, desk: BoxedDesk, pr
     assert (await client.status(job)).state == "completed"
 
 
-async def test_nothing_that_leaves_the_client_holds_the_input(client: Client, desk: BoxedDesk, private_draft: Draft) -> None:
+async def test_nothing_that_leaves_the_client_holds_the_input(
+    client: Client, desk: BoxedDesk, private_draft: Draft
+) -> None:
     await client.submit(private_draft)
     sent = b"".join(msgspec.msgpack.encode(item) for item in (*desk.submissions, *desk.wrapped))
     assert len(sent) > 1000
@@ -80,7 +82,9 @@ async def test_one_key_is_one_job(client: Client, desk: BoxedDesk, private_draft
         await client.submit(public_draft, key="mine")
 
 
-async def test_a_key_whose_job_never_arrived_can_be_used_again(client: Client, desk: BoxedDesk, private_draft: Draft) -> None:
+async def test_a_key_whose_job_never_arrived_can_be_used_again(
+    client: Client, desk: BoxedDesk, private_draft: Draft
+) -> None:
     first = await client.submit(private_draft, key="mine")
     desk.jobs.clear()
     desk.keys.clear()
@@ -109,7 +113,9 @@ async def test_a_bad_first_copy_is_passed_over(client: Client, desk: BoxedDesk, 
     assert (await client.wait(await client.submit(private_draft))).decrypt() == b"PRIVATE WORDS"
 
 
-async def test_copies_of_another_output_than_agreed_are_refused(client: Client, desk: BoxedDesk, private_draft: Draft) -> None:
+async def test_copies_of_another_output_than_agreed_are_refused(
+    client: Client, desk: BoxedDesk, private_draft: Draft
+) -> None:
     job = await client.submit(private_draft)
     view = desk.results[JobId(bytes.fromhex(job))]
     desk.results[JobId(view.job)] = msgspec.structs.replace(view, tag=bytes(32))
@@ -140,7 +146,9 @@ async def test_no_key_and_the_wrong_key(client: Client, home: Path, private_draf
         result.decrypt()
 
 
-async def test_a_refused_submission_leaves_no_key_behind(client: Client, home: Path, desk: BoxedDesk, private_draft: Draft) -> None:
+async def test_a_refused_submission_leaves_no_key_behind(
+    client: Client, home: Path, desk: BoxedDesk, private_draft: Draft
+) -> None:
     async def refuse(submission: object) -> None:
         raise InvalidField("too large", field="fuel", limit="10", fix="ask for less")
 
@@ -169,12 +177,22 @@ async def test_jobs_that_end_without_a_result_raise_what_they_ended_with(
         await client.wait((await client.list())[0].job)
 
 
+async def test_status_counts_the_members_that_replied(client: Client, desk: BoxedDesk, private_draft: Draft) -> None:
+    desk.hold = True
+    job = await client.submit(private_draft)
+    for replied in (0, 2, 3):
+        desk.commit(JobId(bytes.fromhex(job)), replied)
+        view = await client.status(job)
+        assert (view.replied, view.replicas, view.state, view.clock) == (replied, 3, "running", "run")
+        assert view.line == f"executing ({replied}/3 validators replied)"
+
+
 async def test_watching_ends_when_the_job_is_settled(client: Client, desk: BoxedDesk, private_draft: Draft) -> None:
     desk.hold = True
     job = await client.submit(private_draft)
     asyncio.get_running_loop().call_later(0.2, desk.end, JobId(bytes.fromhex(job)), "failed", "JobFailed", "no")
     states = [view.state async for view in client.watch(job)]
-    assert states == ["pending", "failed"]
+    assert states == ["running", "failed"]
 
 
 async def test_the_smaller_verbs(client: Client, private_draft: Draft, public_draft: Draft) -> None:
@@ -193,11 +211,26 @@ async def test_the_smaller_verbs(client: Client, private_draft: Draft, public_dr
         await client.quote(private_draft, 1001)
 
 
-async def test_a_large_input_is_put_before_the_submission(client: Client, desk: BoxedDesk, private_draft: Draft) -> None:
+async def test_a_large_input_is_put_before_the_submission(
+    client: Client, desk: BoxedDesk, private_draft: Draft
+) -> None:
     large = bytes(1 << 20)
     draft = Job.builder().wasm(ECHO).private_input(large).with_ownership_proof().proof("trust").build()
     assert (await client.wait(await client.submit(draft))).decrypt() == large
     assert max(len(blob) for blob in desk.submissions[0].blobs) < 1000
+
+
+async def test_a_door_that_came_back_is_asked_again(desk: BoxedDesk, home: Path, public_draft: Draft) -> None:
+    async with open_door(desk, home):
+        client = await aconnect(home)
+        job = await client.submit(public_draft)
+    with pytest.raises(NoNetwork):
+        await client.status(job)
+    async with open_door(desk, home):
+        assert (await client.status(job)).state == "completed"
+    async with open_door(desk, home):
+        assert (await client.status(job)).state == "completed"
+    await client.close()
 
 
 async def test_no_network(tmp_path: Path, home: Path) -> None:

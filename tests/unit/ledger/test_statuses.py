@@ -103,7 +103,7 @@ class Order:
         return world, self.poster or world.node, value
 
 
-def plant(order: Order, status: Status) -> None:  # noqa: C901
+def plant(order: Order, status: Status) -> None:
     """One fault of an order to open an escrow."""
     world = order.world
     if status is Status.MALFORMED:
@@ -195,7 +195,7 @@ ORDER_FAULTS = [
 TERMS = {Status.AGREEMENT_EXPIRED, Status.TERM_TOO_SHORT, Status.TERM_TOO_LONG}
 EXCLUDE_EACH_OTHER = {
     *(frozenset(pair) for pair in combinations(TERMS, 2)),
-    # A job that is open already was sound once: faults of the job or of what the first escrow needs cannot be planted beside it.
+    # A job that is open was sound once: faults of the job or of what its escrow needs cannot be planted beside it.
     *(
         frozenset({Status.JOB_TAKEN, status})
         for status in ORDER_FAULTS
@@ -488,7 +488,10 @@ def _endless_offer() -> tuple[World, Identity, Value]:
 @case(Status.STAKE_TOO_LOW)
 def _no_stake() -> tuple[World, Identity, Value]:
     world = World()
-    assert world.status(world.stranger, Register(network=world.network, bundle=world.stranger.bundle, role="provider")) == "ok"
+    assert (
+        world.status(world.stranger, Register(network=world.network, bundle=world.stranger.bundle, role="provider"))
+        == "ok"
+    )
     offer = world.offer(world.stranger)
     return world, world.stranger, PostOffer(network=world.network, offer=world.signatures.sign(world.stranger, offer))
 
@@ -518,7 +521,7 @@ def _other_seed() -> tuple[World, Identity, Value]:
 
 @case(Status.NOT_EQUIVOCATION)
 def _same_twice() -> tuple[World, Identity, Value]:
-    world, deal, claims = _settled_world()
+    world, _deal, claims = _settled_world()
     return world, world.node, Equivocation(network=world.network, first=claims[0].commit, second=claims[0].commit)
 
 
@@ -583,7 +586,9 @@ def _no_ack() -> tuple[World, Identity, Value]:
 
 
 @pytest.mark.parametrize(
-    ("status", "build"), [(status, build) for status, cases in CASES.items() for build in cases], ids=lambda item: str(item)
+    ("status", "build"),
+    [(status, build) for status, cases in CASES.items() for build in cases],
+    ids=lambda item: str(item),
 )
 def test_each_other_status_is_provoked(status: Status, build: Case) -> None:
     world, who, value = build()

@@ -34,7 +34,7 @@ import blake3
 import wasmtime
 from wasmtime import _bindings as bindings
 
-from quorate.errors import MalformedModule, WorldError
+from quorate.errors import MalformedModule
 from quorate.execute.engine import COMMAND, WASM_PAGE_BYTES, Limits, Task
 from quorate.execute.wasm import policy, wasi
 from quorate.execute.wasm.guard import DEFAULT as GUARD_DEFAULT
@@ -89,7 +89,7 @@ _TRAPS = {
 _MEMORY_TRAPS = (Status.UNREACHABLE, Status.OUT_OF_BOUNDS)
 
 
-class HostFault(WorldError):
+class HostFault(Exception):
     """This machine, not the guest, is the reason that the run cannot go on. The worker ends; the run is a failure."""
 
 

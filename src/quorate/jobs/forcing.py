@@ -1,0 +1,156 @@
+"""Stalled or cheated: a member that has committed turns to the ledger (protocol R7).
+
+    patience ends ──▶ asked ──windows open──▶ reveal ──commit window over──▶ close ──▶ (Settlement)
+                       │ with a DeliveryAck in hand it settles by itself first
+                       └ its RoundClose is refused ──▶ plain: the same without it
+
+Patience follows the clocks of the job, so that a member never ends a job that others still run or that has a round
+left; it never reaches beyond `settle_by_ms`. Everything is posted again until the settlement is known, because a
+commitment posted here is at stake: unopened at the end of the windows it costs the bond.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from quorate.jobs.lease_state import LeaseState, Refused, Step, Tick, Windows
+from quorate.jobs.lease_statements import opening, valid_openings
+from quorate.model.effects import Effect, Post
+from quorate.model.evidence import Signed
+from quorate.model.transaction import CloseForced, ForceCommit, ForceReveal, ForceRound, Settle
+from quorate.model.units import Millis
+
+RETRY_MS = 5_000
+MARGIN_MS = 250
+"""Beyond the end of a window of ledger time, so that the next transaction falls behind it."""
+FORCE_AFTER_MS = 30_000
+"""Beyond the clocks of the job: how long a member waits for the next word of the requester's side."""
+REVEALING = ("reveal", "close")
+
+
+def due(state: LeaseState) -> Millis:
+    """When `tick` has something to do for a member that has committed."""
+    return state.force_due_ms or patience_ends(state)
+
+
+def patience_ends(state: LeaseState) -> Millis:
+    """A member that computed the acceptance waits only for the requester's word; one that has opened, for the rounds
+    that may follow; one that has committed, for the others of its round."""
+    clocks, terms = state.terms.timeouts, state.terms
+    wait = FORCE_AFTER_MS
+    if state.stage == "committed":
+        wait += clocks.transfer_ms + clocks.run_ms
+    elif state.stage == "opened":
+        left = terms.rounds - state.order.round
+        wait += clocks.verify_ms + left * (clocks.transfer_ms + clocks.run_ms + clocks.verify_ms)
+    return Millis(min(state.since_ms + wait, terms.settle_by_ms - FORCE_AFTER_MS))
+
+
+def tick(state: LeaseState, event: Tick, now: Millis) -> Step:
+    if now < due(state):
+        return state, ()
+    if state.commit is None:
+        return _next(state, state.forced, now + RETRY_MS), ()
+    if not state.forced and state.delivery_ack is not None:
+        return _next(state, "settle", now + FORCE_AFTER_MS), (_settle(state),)
+    if state.forced == "reveal":
+        return _next(state, "close", state.close_due_ms or now + RETRY_MS), (_reveal(state),)
+    if state.forced == "close":
+        close = CloseForced(network=state.order.network, agreement=state.agreement_id)
+        return _next(state, "close", now + RETRY_MS), (_reveal(state), Post(close))
+    return _ask(state, now)
+
+
+def windows(state: LeaseState, event: Windows, now: Millis) -> Step:
+    """The ledger opened windows. In a forced round: commit, open in the second window, have it closed. Before a
+    cancellation: the commitment is worth the attempt fee; a member that computed the acceptance forces its round."""
+    if state.forced in REVEALING:
+        return state, ()
+    opened = event.event
+    if opened.cause != "force":
+        if state.commit is None:
+            return state, ()
+        return (
+            _ask(state, now) if state.stage == "delivered" else (_next(state, "", 0, since_ms=now), (_commit(state),))
+        )
+    reveal_at = now + opened.commit_by_ms - opened.time_ms + MARGIN_MS
+    close_at = Millis(now + opened.reveal_by_ms - opened.time_ms + MARGIN_MS)
+    if state.commit is None:
+        return _next(state, "window", reveal_at, close_due_ms=close_at), ()
+    return _next(state, "reveal", reveal_at, close_due_ms=close_at), (_commit(state),)
+
+
+def committed_late(state: LeaseState) -> Step:
+    """The windows opened while the guest still ran; now there is a commitment to show."""
+    if state.forced != "window":
+        return state, ()
+    return _next(state, "reveal", state.force_due_ms), (_commit(state),)
+
+
+def refused(state: LeaseState, event: Refused, now: Millis) -> Step:
+    if event.noun == "settle" and state.forced == "settle":
+        return _ask(state, now)
+    if event.noun == "force_reveal" and event.status == "too_early":
+        return _next(state, "reveal", now + RETRY_MS), ()
+    if event.noun != "force_round" or state.forced in REVEALING:
+        return state, ()
+    if event.status in ("window_open", "already_committed"):
+        return _next(state, "reveal", now + RETRY_MS), (_commit(state),)
+    if state.forced == "asked" and state.close is not None:
+        # The ledger does not take the RoundClose it was given: the round is forced without it.
+        return _next(state, "plain", now + RETRY_MS), (_force(state, with_close=False),)
+    return _next(state, state.forced, now + FORCE_AFTER_MS), ()
+
+
+def resume(state: LeaseState) -> tuple[Effect, ...]:
+    """After a restart: what may have been under way to the ledger is posted again."""
+    if state.commit is None or state.forced not in REVEALING:
+        return ()
+    return (_commit(state), _reveal(state)) if state.forced == "close" else (_commit(state),)
+
+
+def _ask(state: LeaseState, now: Millis) -> Step:
+    plain = state.forced == "plain"
+    return _next(state, "plain" if plain else "asked", now + RETRY_MS), (_force(state, with_close=not plain),)
+
+
+def _next(state: LeaseState, forced: str, due_ms: int, **changes: Millis) -> LeaseState:
+    return msgspec.structs.replace(state, forced=forced, force_due_ms=Millis(due_ms), **changes)
+
+
+def _own(state: LeaseState) -> tuple[Signed, ...]:
+    assert state.commit is not None
+    return state.assignment, state.commit
+
+
+def _force(state: LeaseState, with_close: bool) -> Post:
+    order = state.order
+    evidence = (*_own(state), state.close) if with_close and state.close else _own(state)
+    return Post(ForceRound(network=order.network, agreement=state.agreement_id, round=order.round, evidence=evidence))
+
+
+def _commit(state: LeaseState) -> Post:
+    order = state.order
+    return Post(
+        ForceCommit(network=order.network, agreement=state.agreement_id, round=order.round, evidence=_own(state))
+    )
+
+
+def _reveal(state: LeaseState) -> Post:
+    """The result goes by its digest, which the opening names: the shell puts a small one inside."""
+    order = state.order
+    return Post(
+        ForceReveal(
+            network=order.network,
+            agreement=state.agreement_id,
+            round=order.round,
+            opening=opening(state),
+            result=b"",
+        )
+    )
+
+
+def _settle(state: LeaseState) -> Post:
+    evidence = tuple(signed for signed in (*_own(state), state.close, state.delivery_ack) if signed)
+    openings = tuple(valid_openings(state).values()) if state.close else ()
+    return Post(Settle(network=state.order.network, agreement=state.agreement_id, evidence=evidence, openings=openings))

@@ -1,0 +1,63 @@
+"""Guests that tests run on real providers, as text or from the examples, and drafts made of them."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+from tests.support.repository import ROOT
+
+from quorate import Job
+from quorate.api.builder import Builder, Draft
+
+GUESTS = ROOT / "examples" / "guests"
+AGGREGATION = ROOT / "examples" / "aggregation" / "aggregation.wasm"
+AGGREGATION_INPUT = ROOT / "examples" / "aggregation" / "input.json"
+ANSWER = GUESTS / "answer.wasm"
+ANSWER_OUTPUT = struct.pack("<i", 42)
+FOLD = GUESTS / "fold.wasm"
+REVERSE = GUESTS / "reverse.wasm"
+
+FOREVER = '(module (func (export "run") (result i32) (loop $on (br $on)) (i32.const 0)))'
+"""Ends only by a limit: fuel if there is little, else the clock."""
+
+_BUFFER = """
+  (memory (export "memory") 2)
+  (func (export "alloc") (param i32) (result i32) (i32.const 1024))
+"""
+
+SPIN = f"""(module {_BUFFER}
+  (func (export "run") (param $from i32) (param $length i32) (result i64)
+    (local $left i64)
+    (local.set $left (i64.load (local.get $from)))
+    (block $done (loop $on
+      (br_if $done (i64.eqz (local.get $left)))
+      (local.set $left (i64.sub (local.get $left) (i64.const 1)))
+      (br $on)))
+    (i64.or (i64.shl (i64.extend_i32_u (local.get $from)) (i64.const 32)) (i64.const 4))))"""
+"""Counts down from the number in its input (eight bytes, little end first), then gives its first four bytes, zeros
+for small numbers: the input itself is left in place."""
+
+SPIN_FUEL_PER_TURN = 8
+"""More than one turn of the loop costs."""
+
+
+def turns(count: int) -> bytes:
+    return struct.pack("<Q", count)
+
+
+def spin(count: int) -> Builder:
+    """A public job that takes some hundred million turns a second."""
+    from quorate import ResourceLimits
+
+    fuel = min(10**10, SPIN_FUEL_PER_TURN * count + 10_000)
+    return Job.builder().wasm(SPIN).public_input(turns(count)).limits(ResourceLimits(fuel=fuel, run_ms=60_000))
+
+
+def private(module: Path | str | bytes, data: bytes, replicas: int = 3) -> Draft:
+    """A private job with a quorum of `replicas`."""
+    return Job.builder().wasm(module).private_input(data).with_ownership_proof().replication(replicas).build()
+
+
+def public(module: Path | str | bytes, data: bytes = b"", replicas: int = 3) -> Draft:
+    return Job.builder().wasm(module).public_input(data).replication(replicas).build()
