@@ -87,7 +87,7 @@ def _install() -> None:
 
 
 def _versions() -> dict[str, str]:
-    program = "import json,sys\nfrom importlib.metadata import version\nprint(json.dumps({n: version(n) for n in sys.argv[1:]}))"
+    program = "import json, sys, importlib.metadata as m; print(json.dumps({n: m.version(n) for n in sys.argv[1:]}))"
     done = subprocess.run([PEERS / "bin" / "python", "-c", program, *SHOWN], capture_output=True, text=True, check=True)
     versions: dict[str, str] = json.loads(done.stdout)
     return versions

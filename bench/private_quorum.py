@@ -13,7 +13,6 @@ import json
 import os
 import pstats
 import statistics
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -111,4 +110,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

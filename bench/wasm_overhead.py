@@ -1,9 +1,9 @@
 """What the jailed worker pool adds to a WASM kernel of about one second: processor time of the pool and its worker,
 against calling wasmtime directly with the same switches. Warm: the module is compiled before the first run.
 
-The kernel mixes integer arithmetic and division, loads and stores over 1 MiB, so that the way memory is laid out counts. Runs of
-both sides alternate; each pair gives a ratio and the median ratio is the figure. The processor time of a worker is the
-kernel's own count for its threads (proc(5), schedstat), start-up left out.
+The kernel mixes integer arithmetic and division, loads and stores over 1 MiB, so that the way memory is laid out
+counts. Runs of both sides alternate; each pair gives a ratio and the median ratio is the figure. The processor time of
+a worker is the kernel's own count for its threads (proc(5), schedstat), start-up left out.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""DBOS on SQLite: the same no-op as a durable workflow, started directly and through a queue. Peer of `durable_jobs.py`.
+"""DBOS on SQLite: the same no-op as a durable workflow, started directly and through a queue. A peer of
+`durable_jobs.py`.
 
 Runs in the peers' own environment: `python dbos_sqlite.py JOBS FOLDER`. SQLite's own defaults for durability stand: a
 rollback journal and `synchronous=FULL`.

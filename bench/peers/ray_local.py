@@ -15,7 +15,7 @@ import time
 
 os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_DEDUP_LOGS="0", RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0")
 
-import ray  # noqa: E402
+import ray
 
 SINGLE_JOBS = 100
 WARM_UP_JOBS = 200

@@ -21,37 +21,44 @@ static int next; /* the byte under the cursor, -1 at the end */
 
 static int64_t count, sum, smallest, largest;
 
+static char line[160]; /* the result, written in one call: each call to the host costs fuel */
+static size_t line_used;
+
 static size_t length(const char *text) {
     size_t n = 0;
     while (text[n]) n++;
     return n;
 }
 
-static void print(int descriptor, const char *text, size_t size) {
-    while (size) {
-        ssize_t written = write(descriptor, text, size);
+static void append(const char *text, size_t size) {
+    while (size-- && line_used < sizeof line) line[line_used++] = *text++;
+}
+
+static void flush(int descriptor) {
+    for (size_t at = 0; at < line_used;) {
+        ssize_t written = write(descriptor, line + at, line_used - at);
         if (written <= 0) _Exit(3);
-        text += written;
-        size -= (size_t)written;
+        at += (size_t)written;
     }
 }
 
-static void print_number(int descriptor, int64_t value) {
+static void append_number(int64_t value) {
     char digits[24];
     size_t at = sizeof digits;
     uint64_t rest = value < 0 ? -(uint64_t)value : (uint64_t)value;
     do digits[--at] = (char)('0' + rest % 10);
     while (rest /= 10);
     if (value < 0) digits[--at] = '-';
-    print(descriptor, digits + at, sizeof digits - at);
+    append(digits + at, sizeof digits - at);
 }
 
 static void refuse(const char *why) {
-    print(2, "aggregation: byte ", 18);
-    print_number(2, offset);
-    print(2, ": ", 2);
-    print(2, why, length(why));
-    print(2, "\n", 1);
+    append("aggregation: byte ", 18);
+    append_number(offset);
+    append(": ", 2);
+    append(why, length(why));
+    append("\n", 1);
+    flush(2);
     _Exit(2);
 }
 
@@ -169,12 +176,12 @@ static void read_salaries(void) {
     expect(']', "expected a comma or the end of the array");
 }
 
-static void print_member(const char *name, int64_t value) {
-    print(1, name, length(name));
-    print_number(1, value);
+static void append_member(const char *name, int64_t value) {
+    append(name, length(name));
+    append_number(value);
 }
 
-static void print_mean(void) {
+static void append_mean(void) {
     int64_t whole = sum / count, rest = sum % count;
     uint64_t part = (uint64_t)(rest < 0 ? -rest : rest);
     /* 200 * part stays below 2^63: part < count, and each item took at least two bytes of input. */
@@ -183,11 +190,11 @@ static void print_mean(void) {
         hundredths = 0;
         whole += sum < 0 ? -1 : 1;
     }
-    print(1, ",\"mean\":", 8);
-    if (sum < 0 && whole == 0 && hundredths) print(1, "-", 1);
-    print_number(1, whole);
+    append(",\"mean\":", 8);
+    if (sum < 0 && whole == 0 && hundredths) append("-", 1);
+    append_number(whole);
     char decimals[3] = {'.', (char)('0' + hundredths / 10), (char)('0' + hundredths % 10)};
-    print(1, decimals, 3);
+    append(decimals, 3);
 }
 
 int main(void) {
@@ -207,11 +214,12 @@ int main(void) {
     skip_spaces();
     if (next != -1) refuse("bytes follow the value");
     if (count == 0) refuse("there are no salaries");
-    print_member("{\"count\":", count);
-    print_member(",\"sum\":", sum);
-    print_mean();
-    print_member(",\"min\":", smallest);
-    print_member(",\"max\":", largest);
-    print(1, "}\n", 2);
+    append_member("{\"count\":", count);
+    append_member(",\"sum\":", sum);
+    append_mean();
+    append_member(",\"min\":", smallest);
+    append_member(",\"max\":", largest);
+    append("}\n", 2);
+    flush(1);
     return 0;
 }

@@ -3,9 +3,9 @@
     python examples/guests/build.py            rebuild in place
     python examples/guests/build.py --check    rebuild elsewhere and compare; exit code 1 when a byte differs
 
-C needs the `ziglang` package (part of `pip install 'quorate[dev]'`), text modules need nothing more than Quorate itself. The modules
-hold no paths, times or debug sections, so that the same sources and the same compiler give the same bytes everywhere. The first
-build compiles a C library into the compiler's cache and takes some seconds.
+C needs the `ziglang` package (part of `pip install 'quorate[dev]'`), text modules need nothing more than Quorate
+itself. The modules hold no paths, times or debug sections, so that the same sources and the same compiler give the same
+bytes everywhere. The first build compiles a C library into the compiler's cache and takes some seconds.
 """
 
 from __future__ import annotations

@@ -56,12 +56,12 @@ async def pool_of():
 
 def worker_after(code: str) -> tuple[str, ...]:
     """A worker whose process first does something to itself."""
-    start = f"import os, sys, resource; {code}; os.execv(sys.executable, [sys.executable, '-I', '-B', '-m', 'quorate.execute.worker'])"
-    return (sys.executable, "-I", "-c", start)
+    worker = "os.execv(sys.executable, [sys.executable, '-I', '-B', '-m', 'quorate.execute.worker'])"
+    return (sys.executable, "-I", "-c", f"import os, sys, resource; {code}; {worker}")
 
 
 def ends_with(code: str) -> int:
-    """The exit status of an interpreter that runs a guest after `code` has changed a setting of ours to the deadly one."""
+    """The exit status of an interpreter that runs a guest after `code` has set a switch of ours to the deadly value."""
     source = f"""
 from quorate.execute.engine import Task, module_digest
 from quorate.execute.wasm import wasmtime_engine as w
@@ -106,7 +106,7 @@ async def test_3_a_late_faulthandler_makes_every_trap_fatal(pool_of):
 
 
 def test_4_compiling_after_a_fork_deadlocks():
-    """With parallel compilation off a child can compile; the pool never forks after a compilation anyway (it starts afresh)."""
+    """With parallel compilation off a child can compile; the pool starts workers afresh and never forks one anyway."""
     assert wasmtime_engine.HOST_SETTINGS["parallel_compilation"] is False
     code = """
 import os
@@ -173,7 +173,7 @@ async def longest_gap(work):
 
 
 def test_7_an_artefact_is_not_checked_by_the_engine():
-    """Why there is a MAC: the engine takes compiled code with a flipped byte. (The MAC itself: test_artefacts, test_pool.)"""
+    """Why there is a MAC (test_artefacts, test_pool): the engine takes compiled code with a flipped byte."""
     engine = WasmtimeEngine()
     program = engine.compile(ANSWER)
     artefact = bytearray(engine.artefact(program))
@@ -258,12 +258,13 @@ def test_13_copy_on_write_images_abort_on_memories_of_our_own():
     assert ends_with("w.HOST_SETTINGS['memory_init_cow'] = True") == -signal.SIGABRT
     engine = WasmtimeEngine()
     module = wat_to_wasm(
-        """(module (memory 2) (data (i32.const 65536) "hello") (func (export "run") (result i32) (i32.load8_u (i32.const 65540))))"""
+        """(module (memory 2) (data (i32.const 65536) "hello")
+        (func (export "run") (result i32) (i32.load8_u (i32.const 65540))))"""
     )
     assert engine.run(engine.compile(module), task(module)).output == b"o\0\0\0"
 
 
 def test_the_version_that_all_this_was_found_with():
-    """A new wasmtime is a new engine: read its release notes, run the notes' experiments again, then change this line."""
+    """A new wasmtime is a new engine: read its release notes, see that all of this still holds, then change it."""
     assert wasmtime_engine.wasmtime_version() == "50.0.1"
     assert hasattr(wasmtime._bindings, "wasmtime_config_host_memory_creator_set")

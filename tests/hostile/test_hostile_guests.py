@@ -25,7 +25,8 @@ HOG = """(module (memory 1) (func (export "run") (loop $more
 DEEP = '(module (func $deep (export "run") (call $deep)))'
 FLOOD = """(module (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 1) (data (i32.const 0) "\\00\\00\\00\\00\\00\\00\\01\\00")
-  (func (export "_start") (loop (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16))) (br 0))))"""
+  (func (export "_start") (loop
+    (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16))) (br 0))))"""
 NAGGER = """(module (import "wasi_snapshot_preview1" "sched_yield" (func $yield (result i32)))
   (memory (export "memory") 1) (func (export "_start") (loop (drop (call $yield)) (br 0))))"""
 TABLES = """(module (table 1 funcref) (func (export "run") (loop $more

@@ -11,14 +11,16 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from quorate.errors import PeerError
-from quorate.model.agreement import Agreement
+from quorate.ledger.blocks import Logged
 from quorate.model.assignment import Brief
-from quorate.model.codec import Value
+from quorate.model.codec import Value, decode
 from quorate.model.effects import Post
 from quorate.model.evidence import Proven, Signed
+from quorate.model.ledger_events import Slashed
 from quorate.model.transaction import Answer
 from quorate.model.units import Digest, Millis, NodeId
 from quorate.node.ledger_view import RESEND_MS, Pending, built, transaction_id
+from quorate.node.nouns import EVENTS
 from tests.simulation.suite import Keyring, Party
 from tests.simulation.world import Letter, World
 
@@ -88,6 +90,9 @@ class SimulatedNode:
     def end_of_turn(self, turn: Turn) -> None:
         """After everything that had arrived was stepped."""
 
+    def saved(self, turn: Turn) -> None:
+        """The rows of `turn` are durable."""
+
     # Life and death
 
     def crash(self) -> None:
@@ -134,6 +139,7 @@ class SimulatedNode:
         if life == self._life:
             self._saves_under_way -= 1
             self.disk.update(turn.rows)
+            self.saved(turn)
             self._finish(turn)
 
     def _finish(self, turn: Turn) -> None:
@@ -271,21 +277,22 @@ def remember_event(body: bytes, event: Value) -> None:
     _EVENTS[body] = event
 
 
-def event_of(proven: Proven) -> Value:
-    from quorate.model.codec import decode
-    from quorate.node.nouns import EVENTS
-
+def event_of(proven: Proven | Logged) -> Value:
     event = _EVENTS.get(proven.event)
     if event is None:
-        kind = EVENTS.of(proven.event)
-        assert kind is not None
-        event = decode(proven.event, kind)
+        event = _decoded(proven.event)
         remember_event(proven.event, event)
     return event
+
+
+def _decoded(event: bytes) -> Value:
+    for kind in (EVENTS.of(event), Slashed):
+        if kind is not None:
+            return decode(event, kind)
+    raise AssertionError("an event of no kind")
 
 
 def short(node: bytes) -> str:
     return node.hex()[:8]
 
 
-__all__ = ["POST_TIMER", "Agreement", "PostingNode", "SimulatedNode", "Turn", "event_of", "remember_event", "short"]

@@ -46,7 +46,10 @@ _decoder = msgspec.msgpack.Decoder(JobState)
 
 
 class SimulatedRequester(PostingNode):
-    """Runs the life cycle of its users' jobs. `blobs` are durable when they are put."""
+    """Runs the life cycle of its users' jobs. `blobs` are durable when they are put. A Byzantine one overrides `letter`
+    and `tampered`."""
+
+    honest = True
 
     def __init__(self, world: World, known: Party, keyring: Keyring, genesis: Genesis, ledger: NodeId) -> None:
         self.genesis = genesis
@@ -103,10 +106,20 @@ class SimulatedRequester(PostingNode):
         before = self.jobs.get(job)
         if before is None:
             return
-        state, effects = lifecycle.step(before, event, self.now())
+        state, effects = self.tampered(before, *lifecycle.step(before, event, self.now()))
         if state is not before:
             self._became(before, state, turn)
         self.carry_out(job, effects, turn)
+
+    def tampered(
+        self, before: JobState, state: JobState, effects: tuple[Effect, ...]
+    ) -> tuple[JobState, tuple[Effect, ...]]:
+        return state, effects
+
+    def saved(self, turn: Turn) -> None:
+        for (kind, _), state in turn.rows.items():
+            if kind == "job":
+                self.world.told(self.node_id, "job saved", state)
 
     def _became(self, before: JobState | None, state: JobState, turn: Turn) -> None:
         turn.save("job", state.job_id, state)

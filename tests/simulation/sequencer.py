@@ -118,7 +118,7 @@ class SimulatedSequencer(SimulatedNode):
         for logged in reply.events:
             assert self._checkpoint is not None
             proven = logged.proven(self._checkpoint)
-            event = event_of(proven)
+            event = event_of(logged)
             told = {tx.signer}
             if reply.fresh:
                 self.overdue.note(self.state, event)

@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+import cbor2
 import msgspec
 
 from quorate.cohort.selection import wrapped_members
@@ -111,7 +112,7 @@ class Sealed(NamedTuple):
 
 
 class Town:
-    """A network of one sequencer, one requester with its node, and providers that each have an operator of their own."""
+    """A network of one sequencer, one requester with its node, and providers, each with an operator of its own."""
 
     def __init__(
         self, providers: int = 7, suite: Suite = Suite.ED25519, offer: Mapping[str, Any] | None = None, gate: int = 0
@@ -156,6 +157,8 @@ class Town:
 
     def sign(self, who: Identity, *values: Value) -> list[Signed]:
         """One real batch."""
+        if not values:
+            return []
         bodies = [(noun(value), encode(value)) for value in values]
         leaves = [(name, digest(name, body)) for name, body in bodies]
         signatures = sign_batch(who, self.network, leaves, [self.draw(SALT_BYTES) for _ in leaves])
@@ -184,9 +187,7 @@ class Town:
     def post(self, who: Identity, value: Value) -> tuple[Reply, list[Proven]]:
         """One transaction in a block of its own; its events are proven under a fresh checkpoint."""
         tx = read_transaction(noun(value), encode(value), who.node_id)
-        made = produce(
-            self.ledger, self.journal, [tx], next_context(self.ledger, self.now, self.draw(32)), self.verify
-        )
+        made = produce(self.ledger, self.journal, [tx], next_context(self.ledger, self.now, self.draw(32)), self.verify)
         self.ledger = made.state
         (reply,) = made.replies
         if made.checkpoint is None:
@@ -361,8 +362,8 @@ class _Play:
     def feed(self, event: Event) -> None:
         self.state, effects = lifecycle.step(self.state, event, Millis(self.town.now))
         if self.cancel_in and self.state.stage == self.cancel_in:
+            # Cancelled before anything that this step says reaches anyone.
             self.cancel_in = ""
-            self._carry_out(effects)
             self.feed(CancelAsked())
             return
         self._carry_out(effects)
@@ -391,18 +392,12 @@ class _Play:
 
     def _happened(self, proven: Proven, own: list[Signed]) -> None:
         town = self.town
-        name = msgspec.json.decode(b'"x"')  # the noun is read by trying the kinds that may come
-        for kind in (EscrowOpened, Settlement):
-            try:
-                event = decode(proven.event, kind)
-            except Exception:
-                continue
-            name = noun(kind)
-            if isinstance(event, EscrowOpened):
-                self._opened(event, proven, own[0])
-            else:
-                self.feed(Settled(event, proven))
-        if name == "x":
+        name = cbor2.loads(proven.event)["type"]
+        if name == "escrow_opened":
+            self._opened(decode(proven.event, EscrowOpened), proven, own[0])
+        elif name == "settlement":
+            self.feed(Settled(decode(proven.event, Settlement), proven))
+        else:
             town.now += town.genesis.windows.cancel_ms + 1
             close = CloseForced(network=town.network, agreement=self.state.agreement_id)
             reply, events = town.post(town.sequencer, close)
@@ -466,8 +461,6 @@ class _Play:
         place = self._place(member, value.round)
         self.hear(member, Ack(**place, assignment=value_digest(value), refusal=""))
         self.hear(member, Started(**place))
-        if self.cancel_in == "started":
-            return
         self.bodies[member] = (self._body(member), digest("nonce", member, value.agreement), value)
         self.hear(member, Commit(**place, assignment=value_digest(value), commit=self._commitment(member)))
 

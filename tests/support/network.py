@@ -13,6 +13,7 @@ import contextlib
 import os
 import shutil
 import signal
+import stat
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -134,11 +135,23 @@ class Network:
     def book(self) -> Book:
         return read_book(self.home / "sequencer" / "store.db", self.genesis)
 
-    def files_but_of(self, *names: str) -> list[Path]:
-        """Every file under the network's home that does not belong to the parties named."""
-        own = [self.home / name for name in names]
-        found = [path for path in self.home.rglob("*") if path.is_file()]
-        return [path for path in found if not any(path.is_relative_to(folder) for folder in own)]
+    def files_but_of_client(self) -> list[Path]:
+        """Every file that any process but the client's has: stores, blobs, logs, artefacts, and whatever its processes
+        hold open, named or not (a memory file counts)."""
+        folder = self.home / "client"
+        found = [path for path in self.home.rglob("*") if path.is_file() and not path.is_relative_to(folder)]
+        return found + [path for name in self.ids if name != "client" for path in self._open_files(name)]
+
+    def _open_files(self, name: str) -> list[Path]:
+        pid = self.process(name).pid
+        paths = [path for one in (pid, *children(pid)) for path in Path(f"/proc/{one}/fd").iterdir()]
+        return [path for path in paths if _is_plain_file(path)]
+
+
+def _is_plain_file(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return stat.S_ISREG(path.stat().st_mode)
+    return False
 
 
 @contextlib.contextmanager

@@ -189,13 +189,13 @@ def _parties(home: Path, draft: Draft, shown: Shown, tell: _Telling) -> list[Onl
     tell.step("6. What each party could see, and what a search of its files for the plaintext found")
     if not tell.quiet:
         rows = [(p.party, p.input, p.result, p.knows, _searched(p)) for p in parties]
-        render.say_table(("party", "input", "result", "also knows", "in its files"), rows)
-        tell.line("the network in between: mutual TLS, sizes and times")
+        render.say_table(("party", "input", "result", "also knows", "plaintext in its files"), rows)
+        tell.line("executors open the input in memory to run it; what passes between processes is mutual TLS")
     return parties
 
 
 def _searched(party: Onlooker) -> str:
-    found = "no plaintext" if not party.found else f"PLAINTEXT in {party.found}"
+    found = "none" if not party.found else f"FOUND in {party.found}"
     return f"{found} ({render.plural(party.searched, 'file')})"
 
 

@@ -17,7 +17,6 @@ from quorate.model.outcome import Receipt
 from quorate.model.units import NodeId
 
 WINDOW_BYTES = 8
-EVERYONE = "program, its limits, padded sizes, price, who was drawn"
 
 
 @dataclass(frozen=True)
@@ -36,20 +35,16 @@ def onlookers(home: Path, receipt: Receipt, pieces: frozenset[bytes]) -> list[On
     """Every party of the local network under `home`, as the receipt says what became of it."""
     drawn = executors(receipt)
     rows = [
-        _looked("you (client)", home / "client", pieces, ("yours", "opened here", "everything")),
-        _looked("your node", home / "node", pieces, ("sealed", "sealed", EVERYONE)),
-        _looked(
-            "sequencer", home / "sequencer", pieces, ("nothing", "nothing", "digests, escrow, payments, who was drawn")
-        ),
+        _looked("you", home / "client", pieces, ("yours", "opened here", "everything")),
+        _looked("your node", home / "node", pieces, ("sealed", "sealed", "program, sizes, price, members")),
+        _looked("sequencer", home / "sequencer", pieces, ("nothing", "nothing", "digests, payments, members")),
     ]
     for folder in sorted(home.glob("provider-*"), key=lambda path: int(path.name.rpartition("-")[2])):
         if folder.name in drawn.values():
-            seen = ("in plaintext", "in plaintext", "what it ran, while it ran")
-            rows.append(_looked(f"{folder.name} (executor)", folder, pieces, seen))
+            seen = ("plaintext", "plaintext", "the program it ran")
+            rows.append(_looked(f"{folder.name}, executor", folder, pieces, seen))
         else:
-            rows.append(
-                _looked(f"{folder.name} (not drawn)", folder, pieces, ("nothing", "nothing", "nothing of this job"))
-            )
+            rows.append(_looked(f"{folder.name}, not drawn", folder, pieces, ("nothing", "nothing", "nothing of it")))
     return rows
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -20,6 +21,9 @@ async def serve(config: NodeConfig) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     node = build(config)
+    # Almost nothing here is cyclic garbage: looking for it often would cost more than the jobs themselves.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
     await node.start()
     door = None
     if config.role == "requester":
@@ -29,6 +33,8 @@ async def serve(config: NodeConfig) -> int:
     waits = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(node.failed()), *([door] if door else [])]
     done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     asked = waits[0] in done
+    if door is not None and door in done and door.exception() is not None:
+        print(f"quorate: {door.exception()}", file=sys.stderr)
     if door is not None:
         door.cancel()
         await asyncio.gather(door, return_exceptions=True)

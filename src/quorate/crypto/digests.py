@@ -26,16 +26,29 @@ def _prepared(domain: str) -> blake3:
     return blake3(derive_key_context=f"quorate v1 {domain}")
 
 
-def _absorb(hasher: blake3, parts: tuple[bytes, ...]) -> blake3:
+_LENGTHS = [size.to_bytes(8, "big") for size in range(1024)]
+"""The prefixes of short parts, made once: most parts are digests, names and small values."""
+
+
+def _framed(parts: tuple[bytes, ...]) -> bytes:
+    """The parts with the length of each in front, in one piece: one update costs less than two for each part."""
+    pieces: list[bytes] = []
     for part in parts:
-        hasher.update(len(part).to_bytes(8, "big"))
-        hasher.update(part)
+        size = len(part)
+        pieces += (_LENGTHS[size] if size < 1024 else size.to_bytes(8, "big"), part)
+    return b"".join(pieces)
+
+
+def _absorb(hasher: blake3, parts: tuple[bytes, ...]) -> blake3:
+    hasher.update(_framed(parts))
     return hasher
 
 
 def digest(domain: str, *parts: bytes) -> Digest:
     """The 32-byte digest of `parts` under `domain`."""
-    return Digest(_absorb(_prepared(domain).copy(), parts).digest())
+    hasher = _prepared(domain).copy()
+    hasher.update(_framed(parts))
+    return Digest(hasher.digest())
 
 
 def xof(domain: str, size: int, *parts: bytes) -> bytes:

@@ -19,7 +19,7 @@ from quorate.jobs.state import Arrival, Condition, JobState, Received, Refused, 
 from quorate.jobs.statements import cancel_order, delivery_ack, openings, own_statements
 from quorate.model.assignment import CancelAck
 from quorate.model.effects import Conclude, Effect, Post, Send
-from quorate.model.transaction import Cancel, Settle
+from quorate.model.transaction import Cancel, CloseForced, Settle
 from quorate.model.trap import Status
 from quorate.model.units import Millis, NodeId
 from quorate.model.verdict import Verdict
@@ -47,11 +47,8 @@ def give_up(state: JobState, now: Millis, condition: Condition, error: str, deta
 
 
 def cancel(state: JobState, now: Millis) -> Step:
-    state = (
-        replace(state, error="JobCancelled", detail="cancelled by the requester")
-        if state.goal == "completed"
-        else state
-    )
+    if not state.ended_ms:
+        state = replace(state, error="JobCancelled", detail="cancelled by the requester")
     goal: Condition = "cancelled" if state.goal == "completed" else state.goal
     state = note(replace(state, goal=goal), now, state.detail or "cancelled")
     if not state.agreement or not state.escrow:
@@ -163,7 +160,8 @@ def _complete(state: JobState, arrived: Arrival, now: Millis) -> Step:
     state, effects = _end(state, now)
     ended = state.current.tally
     assert ended is not None
-    acks = tuple(Send(member, delivery_ack(state)) for member in ended.agreed)
+    receipt = delivery_ack(state)
+    acks = tuple(Send(member, receipt) for member in ended.agreed)
     return state, (*effects, *acks, *settling_posts(state))
 
 
@@ -198,6 +196,12 @@ def settling_posts(state: JobState) -> tuple[Effect, ...]:
     return (Post(settle, own=own_statements(state)),)
 
 
+def closing_post(state: JobState) -> Post:
+    """Asks for the end whatever became of the terminal transaction: the ledger closes windows that are over, and quotes
+    the settlement that there is. The same bytes of another transaction would only get their first answer again."""
+    return Post(CloseForced(network=state.terms.network, agreement=state.agreement_id))
+
+
 def _slots(state: JobState) -> tuple[Slot, ...]:
     return tuple(slot for past in state.rounds for slot in past.slots)
 
@@ -219,4 +223,6 @@ def refused(state: JobState, event: object, now: Millis) -> Step:
     """A refused terminal transaction is a fault of this node or a race with a member's posting: it is noted, the event
     decides."""
     assert isinstance(event, Refused)
+    if event.noun == "close_forced":
+        return state, ()
     return note(state, now, f"ledger refused {event.noun}: {event.status} {event.detail}".rstrip()), ()

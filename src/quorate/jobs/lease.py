@@ -91,6 +91,16 @@ def step(state: LeaseState, event: Event, now: Millis) -> Step:
     return handler(state, event, now) if handler else (state, ())
 
 
+def must_save(before: LeaseState, after: LeaseState) -> bool:
+    """Whether the change has to survive a crash. Fetching and running begin again; openings of others are sent again."""
+    return _kept(before) != _kept(after)
+
+
+def _kept(state: LeaseState) -> tuple[object, ...]:
+    stage = "new" if state.stage in ("fetching", "running") else "opened" if state.stage == "delivered" else state.stage
+    return (stage, state.refusal, state.close, state.delivery_ack, state.commit, state.forced, state.force_due_ms)
+
+
 def deadline(state: LeaseState) -> Millis | None:
     """When `Tick` should come next, if nothing else does."""
     return forcing.due(state) if state.stage in BALLOT else None
@@ -204,7 +214,8 @@ def _closed(state: LeaseState, close: RoundClose, signed: Signed, now: Millis) -
         return state, (Post(Equivocation(network=order.network, first=state.close, second=signed)),)
     told = (state.node, *(member for member in close.members if member != order.member))
     state, effects = _deliver_if_accepted(state, now)
-    return state, (*(Send(member, opening(state), after_save=False) for member in told), *effects)
+    shown = opening(state)
+    return state, (*(Send(member, shown, after_save=False) for member in told), *effects)
 
 
 def _other_opening(state: LeaseState, event: Received, value: Opening, now: Millis) -> Step:

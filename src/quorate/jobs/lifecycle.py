@@ -64,6 +64,17 @@ def step(state: JobState, event: Event, now: Millis) -> Step:
     return handler(state, event, now) if handler else (state, ())
 
 
+def must_save(before: JobState, after: JobState) -> bool:
+    """Whether the change has to survive a crash. What members say is asked for again after a restart; what this node has
+    decided, and whatever it would otherwise decide differently, is saved."""
+    return _kept(before) != _kept(after)
+
+
+def _kept(state: JobState) -> tuple[object, ...]:
+    places = tuple((current.number, current.width, len(current.slots), len(current.live)) for current in state.rounds)
+    return (state.stage, state.goal, state.error, state.agreement, state.wraps, places, state.stopped, state.ended_ms)
+
+
 def deadline(state: JobState) -> Millis | None:
     """When `Tick` should come next, if nothing else does."""
     if state.stage == "done":
@@ -226,7 +237,7 @@ def _settled(state: JobState, event: Event, now: Millis) -> Step:
 def _settle_again(state: JobState, event: Event, now: Millis) -> Step:
     if now < state.stage_ms + SETTLE_RETRY_MS:
         return state, ()
-    return replace(state, stage_ms=now), endings.settling_posts(state)
+    return replace(state, stage_ms=now), (*endings.settling_posts(state), endings.closing_post(state))
 
 
 RETRY_STATUSES = frozenset({"offer_not_standing", "offer_expired", "agreement_expired"})

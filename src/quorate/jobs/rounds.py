@@ -45,7 +45,7 @@ def start(state: JobState, now: Millis) -> Step:
         state, stage="round", stage_ms=now, rounds=(*state.rounds, current), condition=condition, decided_ms=Millis(0)
     )
     state = note(state, now, f"round {number}: drawn {', '.join(slot.member.hex()[:8] for slot in slots)}")
-    return state, tuple(effect for slot in slots for effect in _ask(state, slot.member))
+    return state, _ask(state, *(slot.member for slot in slots))
 
 
 def _eligible(state: JobState, former: frozenset[NodeId]) -> tuple[NodeId, ...]:
@@ -60,14 +60,20 @@ def _places(state: JobState) -> int:
     return 2 if state.terms.proof.method == "rerun" else state.terms.proof.replicas
 
 
-def _ask(state: JobState, member: NodeId) -> tuple[Effect, ...]:
+def _ask(state: JobState, *members: NodeId, again: bool = False) -> tuple[Effect, ...]:
+    """The same brief for all of them, so that it is signed and encoded once; an assignment for each. The wraps of a
+    private job are randomised, so that an assignment can be said again only once they are saved: one said before a
+    crash and another after it would leave its member with a lease that nobody knows."""
     assert state.agreement_signed is not None
     assert state.escrow is not None
     assert state.roster is not None
     brief = Brief(job=state.job, agreement=state.agreement_signed, escrow=state.escrow, roster=state.roster)
-    return Send(member, brief, after_save=False), Send(
-        member, assignment(state, state.current, member), after_save=False
-    )
+    wait = state.value.private and not again
+    asked: list[Effect] = []
+    for member in members:
+        asked.append(Send(member, brief, after_save=wait))
+        asked.append(Send(member, assignment(state, state.current, member), after_save=wait))
+    return tuple(asked)
 
 
 def received(state: JobState, event: Received, now: Millis) -> Step:
@@ -195,7 +201,7 @@ def _fill(state: JobState, now: Millis) -> Step:
     if fresh:
         state = with_round(state, msgspec.structs.replace(current, slots=(*current.slots, *fresh)))
         state = note(state, now, f"replaced by {', '.join(slot.member.hex()[:8] for slot in fresh)}")
-        return state, tuple(effect for slot in fresh for effect in _ask(state, slot.member))
+        return state, _ask(state, *(slot.member for slot in fresh))
     if current.width == 2 and state.terms.proof.method == "rerun" and len(current.live) < 2:
         return _abort(state, now)
     return _close_if_ready(state, now)
@@ -328,7 +334,7 @@ def _probe(state: JobState, now: Millis) -> Step:
 
 def _again(state: JobState, slot: Slot) -> tuple[Effect, ...]:
     if state.stage == "round":
-        return _ask(state, slot.member) if slot.commit is None else ()
+        return _ask(state, slot.member, again=True) if slot.commit is None else ()
     assert state.current.close is not None
     return (Send(slot.member, state.current.close),) if _awaited(state, slot) else ()
 

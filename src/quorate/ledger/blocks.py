@@ -47,7 +47,7 @@ class Posted(Part, frozen=True):
     status: Word
 
 
-class Block(Value, tag="block", frozen=True):
+class Block(Value, frozen=True, tag="block"):
     """Everything a replay needs: the context, the transactions, and where they led."""
 
     size_max = 16 * MIB

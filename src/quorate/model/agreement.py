@@ -12,7 +12,7 @@ from quorate.model.policy import Proof, Timeouts
 from quorate.model.units import ROSTER_MAX, ROUNDS_MAX, Bytes32, Count, Hash, Job32, Micro, Ms, Node, Word
 
 
-class RosterEntry(Part):
+class RosterEntry(Part, frozen=True):
     """One standing offer and its integer weight in the draw (load and reputation, `cohort.selection.weight`)."""
 
     offer: Hash
@@ -21,7 +21,7 @@ class RosterEntry(Part):
     weight: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 
 
-class Roster(Value, tag="roster"):
+class Roster(Value, frozen=True, tag="roster"):
     """Who may be drawn, sorted by provider. Its digest is the roster root of agreements; one roster serves many
     jobs."""
 
@@ -29,14 +29,14 @@ class Roster(Value, tag="roster"):
     entries: Annotated[tuple[RosterEntry, ...], msgspec.Meta(max_length=ROSTER_MAX)]
 
 
-class LedgerTrust(Part):
+class LedgerTrust(Part, frozen=True):
     """Who orders the ledger: `kind` is `sequencer` (one node, named) or `validators`."""
 
     kind: Word
     sequencer: Node
 
 
-class Agreement(Value, tag="agreement"):
+class Agreement(Value, frozen=True, tag="agreement"):
     """Terms of one job. `price_max_micro` bounds what one agreeing member is paid; the escrow covers K x price and the
     attempt fees of all rounds; `bond_micro` is what a member or the requester's side loses by proven misbehaviour.
     `audit_commitment` binds the requester's node to the re-run choice before any claim is made (R13)."""
@@ -59,7 +59,7 @@ class Agreement(Value, tag="agreement"):
     settle_by_ms: Ms
 
 
-class EscrowOpened(Value, tag="escrow_opened"):
+class EscrowOpened(Value, frozen=True, tag="escrow_opened"):
     """Ledger event: the escrow of `agreement` holds `escrow_micro`; `beacon` seeds the draw and was unknown when the
     agreement was signed."""
 

@@ -3,13 +3,20 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import msgspec
+
 from quorate.model.agreement import Roster
 from quorate.model.codec import Value
 from quorate.model.evidence import Proven, Signed
 from quorate.model.units import Count, Hash, KeyBytes, Node, Word
 
 
-class Assignment(Value, tag="assignment"):
+PARCEL_BYTES_MAX = 32 << 10
+
+
+class Assignment(Value, frozen=True, tag="assignment"):
     """Signed by the requester's node. `cohort` is the salted root of the round's first members; `wrap` is empty for a
     public job."""
 
@@ -21,7 +28,7 @@ class Assignment(Value, tag="assignment"):
     wrap: KeyBytes
 
 
-class Brief(Value, tag="brief"):
+class Brief(Value, frozen=True, tag="brief"):
     """What a member needs to check its assignment: the job and agreement as signed, the proof of escrow, the roster,
     who holds the blobs."""
 
@@ -31,7 +38,13 @@ class Brief(Value, tag="brief"):
     roster: Roster
 
 
-class Ack(Value, tag="ack"):
+class Parcel(Value, frozen=True, tag="parcel"):
+    """A small blob that the member will need, sent along so that it need not be fetched. Its digest is its name."""
+
+    data: Annotated[bytes, msgspec.Meta(max_length=PARCEL_BYTES_MAX)]
+
+
+class Ack(Value, frozen=True, tag="ack"):
     """The member has the assignment. Its run time counts on its own monotonic clock. `refusal` is empty, or why it will
     not run."""
 
@@ -43,7 +56,7 @@ class Ack(Value, tag="ack"):
     refusal: Word
 
 
-class Started(Value, tag="started"):
+class Started(Value, frozen=True, tag="started"):
     """The member has fetched, opened and checked everything: the guest runs. Ends the transfer clock, starts the run
     clock."""
 
@@ -53,14 +66,14 @@ class Started(Value, tag="started"):
     member: Node
 
 
-class CancelOrder(Value, tag="cancel_order"):
+class CancelOrder(Value, frozen=True, tag="cancel_order"):
     """The requester's node wants the guest gone."""
 
     network: Hash
     agreement: Hash
 
 
-class CancelAck(Value, tag="cancel_ack"):
+class CancelAck(Value, frozen=True, tag="cancel_ack"):
     """No process of this agreement runs on the member any more. `committed` says whether a commitment had been sent
     before."""
 

@@ -14,7 +14,7 @@ INLINE_BYTES_MAX = 64 << 10
 """A result up to this size travels inside the delivery; a larger one is fetched by its digest."""
 
 
-class Vote(Part):
+class Vote(Part, frozen=True):
     """What must be equal for two claims to agree. `tag` is keyed for a private job (R1); `fuel_bucket` rounds the fuel
     up (R15)."""
 
@@ -24,7 +24,7 @@ class Vote(Part):
     fuel_bucket: FuelAmount
 
 
-class ClaimBody(Value, tag="claim_body"):
+class ClaimBody(Value, frozen=True, tag="claim_body"):
     """The vote, the sealed result and log by digest (each member's own ciphertext), usage in buckets, and the jail
     layers that held."""
 
@@ -38,7 +38,7 @@ class ClaimBody(Value, tag="claim_body"):
     isolation: Annotated[tuple[Word, ...], msgspec.Meta(max_length=16)]
 
 
-class Commit(Value, tag="commit"):
+class Commit(Value, frozen=True, tag="commit"):
     """Signed by the member: the only signature of a claim. `commit` = BLAKE3(network, assignment, member, ClaimBody,
     nonce)."""
 
@@ -50,7 +50,7 @@ class Commit(Value, tag="commit"):
     commit: Hash
 
 
-class RoundClose(Value, tag="round_close"):
+class RoundClose(Value, frozen=True, tag="round_close"):
     """Signed by the requester's node once at least T commitments stand: members and their commitments, in the order of
     the draw. `salt` opens the cohort root; `audit_seed` opens the re-run choice (empty while another commitment is
     awaited)."""
@@ -64,7 +64,7 @@ class RoundClose(Value, tag="round_close"):
     audit_seed: Bytes32
 
 
-class RoundAbort(Value, tag="round_abort"):
+class RoundAbort(Value, frozen=True, tag="round_abort"):
     """Signed by the requester's node: too few commitments by the deadline."""
 
     network: Hash
@@ -73,7 +73,7 @@ class RoundAbort(Value, tag="round_abort"):
     reason: Word
 
 
-class Opening(Value, tag="opening"):
+class Opening(Value, frozen=True, tag="opening"):
     """Opens a commitment; it authenticates itself. Sent only by a member whose own commitment is listed in the
     RoundClose."""
 
@@ -86,7 +86,7 @@ class Opening(Value, tag="opening"):
     nonce: Bytes32
 
 
-class Delivery(Value, tag="delivery"):
+class Delivery(Value, frozen=True, tag="delivery"):
     """The result and log ciphertexts of an agreeing member (plain bytes for a public job), inline when small, else by
     digest only."""
 
@@ -100,7 +100,7 @@ class Delivery(Value, tag="delivery"):
     log: Annotated[bytes, msgspec.Meta(max_length=MIB)]
 
 
-class DeliveryAck(Value, tag="delivery_ack"):
+class DeliveryAck(Value, frozen=True, tag="delivery_ack"):
     """Signed by the requester's node: the bytes with this digest arrived. Releases the payment of the agreeing
     members."""
 

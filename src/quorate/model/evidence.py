@@ -8,7 +8,8 @@ root) serves many bodies, so a `Signed` names its stamp by digest and whatever c
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from functools import cache
+from typing import Annotated, get_args, get_type_hints
 
 import msgspec
 
@@ -21,7 +22,7 @@ Path = Annotated[tuple[Bytes32, ...], msgspec.Meta(max_length=40)]
 Body = Annotated[bytes, msgspec.Meta(max_length=4 * MIB)]
 
 
-class Signed(Value, tag="signed"):
+class Signed(Value, frozen=True, tag="signed"):
     """A body, its noun and signer, and the leaf that binds it to the stamp with digest `stamp`."""
 
     noun: Word
@@ -33,7 +34,7 @@ class Signed(Value, tag="signed"):
     path: Path
 
 
-class Leaf(Part):
+class Leaf(Part, frozen=True):
     """One body of an envelope: the envelope's own stamp signs it."""
 
     noun: Word
@@ -43,7 +44,7 @@ class Leaf(Part):
     path: Path
 
 
-class Envelope(Value, tag="envelope"):
+class Envelope(Value, frozen=True, tag="envelope"):
     """What one node sends to another in one go: leaves under one stamp, and the stamps of the evidence quoted inside
     the leaves."""
 
@@ -53,7 +54,7 @@ class Envelope(Value, tag="envelope"):
     stamps: Annotated[tuple[Stamp, ...], msgspec.Meta(max_length=4096)]
 
 
-class Hello(Value, tag="hello"):
+class Hello(Value, frozen=True, tag="hello"):
     """Introduces a signer: its key bundle (its NodeId is the digest of it) and the wall clock it reads, for the skew
     check."""
 
@@ -62,7 +63,7 @@ class Hello(Value, tag="hello"):
     now_ms: Count
 
 
-class Proven(Value, tag="proven"):
+class Proven(Value, frozen=True, tag="proven"):
     """A ledger event with its inclusion proof under a signed checkpoint."""
 
     event: Body
@@ -73,12 +74,22 @@ class Proven(Value, tag="proven"):
 
 def quoted(value: Value) -> Iterable[Signed]:
     """Every `Signed` inside `value`, so that its stamps can travel beside it."""
-    pending: list[object] = [value]
-    while pending:
-        item = pending.pop()
+    for name in _quoting(type(value)):
+        item = getattr(value, name)
         if isinstance(item, Signed):
             yield item
-        elif isinstance(item, (Value, Part)):
-            pending.extend(getattr(item, name) for name in item.__struct_fields__)
-        elif isinstance(item, tuple) and item and not isinstance(item[0], (bytes, str, int)):
-            pending.extend(item)
+        elif isinstance(item, Value):
+            yield from quoted(item)
+        elif isinstance(item, tuple):
+            yield from (entry for entry in item if isinstance(entry, Signed))
+
+
+@cache
+def _quoting(kind: type[Value]) -> tuple[str, ...]:
+    """The fields of a type that can hold evidence: by far most values have none."""
+    evidence = (Signed, Proven)
+
+    def holds(hint: object) -> bool:
+        return hint in evidence or any(holds(part) for part in get_args(hint))
+
+    return tuple(name for name, hint in get_type_hints(kind).items() if holds(hint))

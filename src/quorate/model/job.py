@@ -18,7 +18,7 @@ INPUT_BYTES_MAX = 64 * MIB
 TIER_LIMITS = {"light": (16 * MIB, 10**8, 5_000), "full": (256 * MIB, 10**10, 30_000)}
 
 
-class ResourceLimits(Part):
+class ResourceLimits(Part, frozen=True):
     """Hard limits of one run. Defaults of the network: 64 MiB, 10^9 fuel, 30 s, 1 MiB of output."""
 
     memory_bytes: Count
@@ -37,7 +37,7 @@ class ResourceLimits(Part):
 DEFAULT_LIMITS = ResourceLimits(memory_bytes=64 * MIB, fuel=10**9, run_ms=30_000, output_bytes=MIB)  # type: ignore[arg-type]
 
 
-class JobCore(Value, tag="job_core"):
+class JobCore(Value, frozen=True, tag="job_core"):
     """Everything that seals and proofs bind to. `requester` owns and pays; `node` runs the life cycle in its name: it
     signs the agreement, the assignments and the closing of rounds. The keys are empty when the job is public."""
 
@@ -71,7 +71,7 @@ class JobCore(Value, tag="job_core"):
             raise InvalidField("needed by a private job and by no other", field="ownership_key")
 
 
-class Job(Value, tag="job"):
+class Job(Value, frozen=True, tag="job"):
     """The core, and what hangs on its digest: the input blob, both commitments to the input, the key commitments, the
     ownership proof. All but `input_digest` and `input_bytes` are empty when the job is public. The job id is the digest
     of this value."""

@@ -12,7 +12,7 @@ from quorate.model.settlement import Payment, ReputationEvent
 from quorate.model.units import Count, Hash, Ms, Node, Word
 
 
-class Registered(Value, tag="registered", frozen=True):
+class Registered(Value, frozen=True, tag="registered"):
     """Ledger event: the key bundle whose digest is `account` is in the registry."""
 
     network: Hash
@@ -22,7 +22,7 @@ class Registered(Value, tag="registered", frozen=True):
     time_ms: Ms
 
 
-class WindowsOpened(Value, tag="windows_opened", frozen=True):
+class WindowsOpened(Value, frozen=True, tag="windows_opened"):
     """Ledger event: the agreement ends after `reveal_by_ms` at the earliest. For `force` members commit until
     `commit_by_ms` and open after it; for `cancel` and `settle` both are one moment, until which a member may show its
     commitment or force its round."""
@@ -37,7 +37,7 @@ class WindowsOpened(Value, tag="windows_opened", frozen=True):
     time_ms: Ms
 
 
-class Slashed(Value, tag="slashed", frozen=True):
+class Slashed(Value, frozen=True, tag="slashed"):
     """Ledger event: `offender` signed two contradictory statements about one agreement and loses its bond (protocol
     R8)."""
 

@@ -12,7 +12,7 @@ from quorate.model.job import ResourceLimits
 from quorate.model.units import Bytes32, Count, Hash, Micro, Ms, Node, Word
 
 
-class Account(Part):
+class Account(Part, frozen=True):
     """An account of the genesis: registered keys, free balance, and the stake that backs bonds."""
 
     bundle: KeyBundle
@@ -21,7 +21,7 @@ class Account(Part):
     stake_micro: Micro
 
 
-class Caps(Part):
+class Caps(Part, frozen=True):
     """Network-wide caps, signed by being part of the network id. A job above one of them is refused before anyone hears
     of it."""
 
@@ -31,7 +31,7 @@ class Caps(Part):
     replicas: Count
 
 
-class Windows(Part):
+class Windows(Part, frozen=True):
     """Ledger time for a forced round: members commit, then open (milliseconds of block time)."""
 
     commit_ms: Ms
@@ -39,7 +39,7 @@ class Windows(Part):
     cancel_ms: Ms
 
 
-class Genesis(Value, tag="genesis"):
+class Genesis(Value, frozen=True, tag="genesis"):
     """`ledger` are the keys whose checkpoints count; `suites` the signature suites the network accepts; `threshold` the
     default fraction of a cohort that must agree, (7, 10), rounded up; `reputation_gate` the least score (of 10,000)
     that may be drawn; `seed` makes it unique."""
@@ -57,7 +57,7 @@ class Genesis(Value, tag="genesis"):
     seed: Bytes32
 
 
-class Checkpoint(Value, tag="checkpoint"):
+class Checkpoint(Value, frozen=True, tag="checkpoint"):
     """Signed by the ledger: after `height` blocks the event log has `size` events under `root`, and the state has
     digest `state`."""
 

@@ -15,7 +15,7 @@ DEVICE_CLASSES = ("Minimal", "Community", "Gateway", "Backbone", "Inference")
 Words = Annotated[tuple[Word, ...], msgspec.Meta(max_length=32)]
 
 
-class Prices(Part):
+class Prices(Part, frozen=True):
     """In micro-credits: per run, per 10^6 fuel begun, and for a valid opening in a round without a quorum (protocol
     R6)."""
 
@@ -24,7 +24,7 @@ class Prices(Part):
     attempt_micro: Micro
 
 
-class Offer(Value, tag="offer"):
+class Offer(Value, frozen=True, tag="offer"):
     """`operator` is who runs the node: one cohort takes one node per operator. `capabilities` are profiles and tiers
     that passed the self-test, such as `wasm:command` and `tier:full`; `isolation` the jail layers that held;
     `simulated` is empty on real machines."""

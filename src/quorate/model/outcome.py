@@ -19,7 +19,7 @@ from quorate.model.verdict import Verdict
 Many = msgspec.Meta(max_length=4096)
 
 
-class RoundRecord(Part):
+class RoundRecord(Part, frozen=True):
     """One round as it was: every signed message about it and the openings that arrived."""
 
     round: Count
@@ -31,7 +31,7 @@ class RoundRecord(Part):
     openings: Annotated[tuple[Opening, ...], Many]
 
 
-class Receipt(Value, tag="receipt"):
+class Receipt(Value, frozen=True, tag="receipt"):
     """The chain job, offers, agreement, escrow, rounds, verdict, settlement; the stamps and key bundles that verify it;
     every trust assumption in words; every simulated part by name (first, so that no reader can miss it)."""
 

@@ -7,7 +7,7 @@ from quorate.model.codec import Value
 from quorate.model.units import MIB, Word
 
 
-class Output(Value, tag="output"):
+class Output(Value, frozen=True, tag="output"):
     """How the guest ended and what it wrote to standard output (or returned, in the pure profile)."""
 
     size_max = 65 * MIB
@@ -17,7 +17,7 @@ class Output(Value, tag="output"):
     stdout: bytes
 
 
-class Log(Value, tag="log"):
+class Log(Value, frozen=True, tag="log"):
     """What the guest wrote to standard error, up to the log limit."""
 
     size_max = 2 * MIB

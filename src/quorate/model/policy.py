@@ -14,7 +14,7 @@ ProofMethod = Literal["trust", "rerun", "quorum"]
 Level = Literal["public", "private"]
 
 
-class Proof(Part):
+class Proof(Part, frozen=True):
     """The proof dial. `replicas` is K; `threshold` T of K (0 stands for the rule of the method); `one_in` N of a
     re-run."""
 
@@ -37,7 +37,7 @@ class Proof(Part):
             raise InvalidField(str(self.threshold), field="threshold", limit=f"more than half of {self.replicas}")
 
 
-class Timeouts(Part):
+class Timeouts(Part, frozen=True):
     """One clock per phase, each in milliseconds: match (until the escrow is open), transfer (until a member has all it
     needs and starts), run (the guest), verify (from the first commitment that counts to the verdict)."""
 
@@ -52,7 +52,7 @@ class Timeouts(Part):
                 raise InvalidField("zero", field=name, limit="at least 1 ms")
 
 
-class Policy(Part):
+class Policy(Part, frozen=True):
     """What the requester refuses: classical-only peers, too few jail layers, simulated parts not allowed by name, a
     sequencer of its own."""
 

@@ -15,7 +15,7 @@ PROFILES = ("pure", "command")
 WASM_TIERS = ("none", "light", "full")
 
 
-class Program(Value, tag="program"):
+class Program(Value, frozen=True, tag="program"):
     """`profile` is the set of imports a WASM module may have; `wasm_tier` the class of limits it declares."""
 
     kind: Literal["bytecode", "wasm", "function", "container"]

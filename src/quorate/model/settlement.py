@@ -13,7 +13,7 @@ from quorate.model.units import Count, Hash, Job32, Micro, Ms, Node, Word
 Reason = Literal["price", "attempt", "refund", "slash"]
 
 
-class Payment(Part):
+class Payment(Part, frozen=True):
     """`amount_micro` to `account` out of the escrow (or, for a slash, out of the stake of `source`)."""
 
     source: Node
@@ -22,7 +22,7 @@ class Payment(Part):
     reason: Reason
 
 
-class ReputationEvent(Part):
+class ReputationEvent(Part, frozen=True):
     """`kind`: agreed, attempted, dissented, withheld, equivocated. Only agreed, withheld and equivocated move the
     score."""
 
@@ -30,7 +30,7 @@ class ReputationEvent(Part):
     kind: Literal["agreed", "attempted", "dissented", "withheld", "equivocated"]
 
 
-class Settlement(Value, tag="settlement"):
+class Settlement(Value, frozen=True, tag="settlement"):
     """`verdict` is the digest of the verdict that the ledger computed itself; `cause` is settle, cancel, expire or
     force."""
 

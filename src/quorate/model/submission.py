@@ -19,7 +19,7 @@ Many = msgspec.Meta(max_length=4096)
 ClientKey = Annotated[str, msgspec.Meta(max_length=128)]
 
 
-class Order(Part):
+class Order(Part, frozen=True):
     """One job as its requester signed it, under the client's own idempotency key (R14; empty: the job id is the
     key)."""
 
@@ -27,7 +27,7 @@ class Order(Part):
     key: ClientKey
 
 
-class Submission(Value, tag="submission"):
+class Submission(Value, frozen=True, tag="submission"):
     """Jobs to submit, in one durable step: all or none. `blobs` are programs and inputs that the node lacks, small
     enough to come along."""
 
@@ -38,20 +38,20 @@ class Submission(Value, tag="submission"):
     blobs: Annotated[tuple[bytes, ...], Many]
 
 
-class Accepted(Value, tag="accepted"):
+class Accepted(Value, frozen=True, tag="accepted"):
     """Job ids in the order of the submission, durable when this is read."""
 
     jobs: Annotated[tuple[Job32, ...], Many]
 
 
-class JobIds(Value, tag="job_ids"):
+class JobIds(Value, frozen=True, tag="job_ids"):
     """Asks about jobs; the answer may be waited for up to `wait_ms`."""
 
     jobs: Annotated[tuple[Job32, ...], Many]
     wait_ms: int
 
 
-class Draw(Value, tag="draw"):
+class Draw(Value, frozen=True, tag="draw"):
     """What the client needs to wrap the input key for the members that may be asked: everything signed or proven,
     nothing to be believed."""
 
@@ -65,24 +65,24 @@ class Draw(Value, tag="draw"):
     stamps: Annotated[tuple[Stamp, ...], Many]
 
 
-class Draws(Value, tag="draws"):
+class Draws(Value, frozen=True, tag="draws"):
     """Draws that are there; a job of the question that is missing is not drawn yet or needs no wraps."""
 
     size_max = 32 * MIB
     draws: Annotated[tuple[Draw, ...], Many]
 
 
-class MemberWrap(Part):
+class MemberWrap(Part, frozen=True):
     member: Node
     sealed: KeyBytes
 
 
-class JobWraps(Part):
+class JobWraps(Part, frozen=True):
     job: Job32
     wraps: Annotated[tuple[MemberWrap, ...], Many]
 
 
-class Wraps(Value, tag="wraps"):
+class Wraps(Value, frozen=True, tag="wraps"):
     """The wrapped input keys of several jobs; durable when the door has answered, after which the client may go
     away."""
 
@@ -90,7 +90,7 @@ class Wraps(Value, tag="wraps"):
     jobs: Annotated[tuple[JobWraps, ...], Many]
 
 
-class QuoteRequest(Value, tag="quote_request"):
+class QuoteRequest(Value, frozen=True, tag="quote_request"):
     """A core as it would be submitted (keys and nonce may be zero), and the share of colluders to reckon with, in
     thousandths."""
 
@@ -98,7 +98,7 @@ class QuoteRequest(Value, tag="quote_request"):
     colluders_per_mille: Annotated[int, msgspec.Meta(ge=0, le=1000)]
 
 
-class Delivered(Part):
+class Delivered(Part, frozen=True):
     """One member's sealed result and log, by digest; the bytes are blobs at the door."""
 
     member: Node
@@ -106,7 +106,7 @@ class Delivered(Part):
     log_digest: Hash
 
 
-class ResultView(Value, tag="result"):
+class ResultView(Value, frozen=True, tag="result"):
     """A finished job's result as the node holds it: what was agreed, and every agreeing member's sealed copy."""
 
     job: Job32

@@ -19,7 +19,7 @@ Evidence = Annotated[tuple[Signed, ...], msgspec.Meta(max_length=EVIDENCE_MAX)]
 Openings = Annotated[tuple[Opening, ...], msgspec.Meta(max_length=COHORT_MAX * ROUNDS_MAX)]
 
 
-class Register(Value, tag="register"):
+class Register(Value, frozen=True, tag="register"):
     """Adds the signer's key bundle to the registry. `role` is provider, requester or node."""
 
     network: Hash
@@ -27,7 +27,7 @@ class Register(Value, tag="register"):
     role: Word
 
 
-class TransferCredits(Value, tag="transfer"):
+class TransferCredits(Value, frozen=True, tag="transfer"):
     """Moves free balance from the signer to `to`; `nonce` makes equal transfers distinct."""
 
     network: Hash
@@ -36,7 +36,7 @@ class TransferCredits(Value, tag="transfer"):
     nonce: Bytes32
 
 
-class DepositStake(Value, tag="deposit"):
+class DepositStake(Value, frozen=True, tag="deposit"):
     """Moves free balance of the signer into its stake, which backs its bonds."""
 
     network: Hash
@@ -44,14 +44,14 @@ class DepositStake(Value, tag="deposit"):
     nonce: Bytes32
 
 
-class PostOffer(Value, tag="post_offer"):
+class PostOffer(Value, frozen=True, tag="post_offer"):
     """Makes a signed Offer of the signer a standing one."""
 
     network: Hash
     offer: Signed
 
 
-class OpenEscrow(Value, tag="open_escrow"):
+class OpenEscrow(Value, frozen=True, tag="open_escrow"):
     """Signed by the requester's node: the job as signed by the requester, the agreement, and the roster unless the
     ledger holds it."""
 
@@ -61,7 +61,7 @@ class OpenEscrow(Value, tag="open_escrow"):
     roster: Roster | None
 
 
-class Settle(Value, tag="settle"):
+class Settle(Value, frozen=True, tag="settle"):
     """Anyone's claim to a verdict: assignments, commits, RoundCloses and the DeliveryAck as signed, and the openings
     (message 11)."""
 
@@ -71,7 +71,7 @@ class Settle(Value, tag="settle"):
     openings: Openings
 
 
-class Cancel(Value, tag="cancel"):
+class Cancel(Value, frozen=True, tag="cancel"):
     """The requester's side ends the agreement: commitments and CancelAcks of members as signed (R6)."""
 
     network: Hash
@@ -79,14 +79,14 @@ class Cancel(Value, tag="cancel"):
     evidence: Evidence
 
 
-class Expire(Value, tag="expire"):
+class Expire(Value, frozen=True, tag="expire"):
     """Past `settle_by_ms` anyone may have the escrow refunded; evidence of valid openings still earns attempt fees."""
 
     network: Hash
     agreement: Hash
 
 
-class ForceRound(Value, tag="force_round"):
+class ForceRound(Value, frozen=True, tag="force_round"):
     """A stalled or cheated member opens the commit and reveal windows of its round in ledger time, with its assignment
     and commitment."""
 
@@ -96,7 +96,7 @@ class ForceRound(Value, tag="force_round"):
     evidence: Evidence
 
 
-class ForceCommit(Value, tag="force_commit"):
+class ForceCommit(Value, frozen=True, tag="force_commit"):
     """A member's commitment inside the commit window."""
 
     network: Hash
@@ -105,7 +105,7 @@ class ForceCommit(Value, tag="force_commit"):
     evidence: Evidence
 
 
-class ForceReveal(Value, tag="force_reveal"):
+class ForceReveal(Value, frozen=True, tag="force_reveal"):
     """A member's opening inside the reveal window; `result` is its posted ciphertext, which stands for a
     DeliveryAck."""
 
@@ -116,14 +116,14 @@ class ForceReveal(Value, tag="force_reveal"):
     result: Annotated[bytes, msgspec.Meta(max_length=256 << 10)]
 
 
-class CloseForced(Value, tag="close_forced"):
+class CloseForced(Value, frozen=True, tag="close_forced"):
     """After the reveal window anyone has the forced round settled from what stands on the ledger."""
 
     network: Hash
     agreement: Hash
 
 
-class Equivocation(Value, tag="equivocation"):
+class Equivocation(Value, frozen=True, tag="equivocation"):
     """Two different canonical leaves of one signer for one (network, agreement, round, phase): slashes its bond
     (R8)."""
 
@@ -132,7 +132,7 @@ class Equivocation(Value, tag="equivocation"):
     second: Signed
 
 
-class Answer(Value, tag="answer"):
+class Answer(Value, frozen=True, tag="answer"):
     """The ledger's answer to the transaction with digest `transaction`: a status by name; the event proves itself in
     `Proven`."""
 
@@ -143,13 +143,13 @@ class Answer(Value, tag="answer"):
     account: Node
 
 
-class AskStanding(Value, tag="ask_standing"):
+class AskStanding(Value, frozen=True, tag="ask_standing"):
     """A node asks which offers stand, and how their providers are reputed."""
 
     network: Hash
 
 
-class StandingEntry(Part):
+class StandingEntry(Part, frozen=True):
     """A provider's standing offer and its published reputation (0 to 10,000)."""
 
     provider: Node
@@ -157,7 +157,7 @@ class StandingEntry(Part):
     reputation: Count
 
 
-class Standing(Value, tag="standing"):
+class Standing(Value, frozen=True, tag="standing"):
     """The ledger's answer, as of `height`: sorted by provider."""
 
     network: Hash

@@ -9,7 +9,7 @@ from quorate.model.codec import Part, Value
 from quorate.model.units import Count, Hash, Members, Word
 
 
-class Tally(Part):
+class Tally(Part, frozen=True):
     """How one round ended. `outcome`: accepted, split (no vote can reach the threshold), short (too few openings)."""
 
     round: Count
@@ -20,7 +20,7 @@ class Tally(Part):
     silent: Members
 
 
-class Verdict(Value, tag="verdict"):
+class Verdict(Value, frozen=True, tag="verdict"):
     """`rule` states method, K and T in words; `reason` is empty when a vote was accepted."""
 
     network: Hash

@@ -13,8 +13,9 @@ from quorate.ports import Blobs, Downloads, Transport
 
 RANGE_BYTES = 1 << 20
 RANGE_TIMEOUT_MS = Millis(5_000)
-TRIES = 3
-AT_ONCE_MAX = 16
+TRIES = 12
+PAUSE_S = 0.25
+AT_ONCE_MAX = 4
 
 
 class Shelf(Blobs, Downloads, Protocol):
@@ -59,7 +60,7 @@ class Fetcher:
             except QuorateError:
                 # A lost answer or a peer that is just coming back: what has arrived is kept, and the rest is asked for
                 # again.
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(PAUSE_S)
         return False
 
     async def _from(self, digest: Digest, source: NodeId) -> bool:

@@ -90,9 +90,12 @@ def up(
     names = _existing(home)
     configs = _configure(home, names, wire_log=wire_log)
     progress(f"starting {len(configs)} processes")
-    processes = tuple(_spawn(config) for config in configs)
-    (home / RECORD).write_bytes(msgspec.json.encode(processes))
+    processes: tuple[Process, ...] = ()
     try:
+        for config in configs:
+            processes = (*processes, _spawn(config))
+            # Each is on record before the next is started: an interruption leaves none behind.
+            (home / RECORD).write_bytes(msgspec.json.encode(processes))
         _await_ready(home, processes, len(names) - 2)
     except BaseException:
         down(home)

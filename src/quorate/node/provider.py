@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -10,14 +9,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from quorate.crypto.digests import body_digest
+from quorate.crypto.digests import blob_digest, body_digest
 from quorate.crypto.signing import Identity
 from quorate.crypto.wrapping import SealKey
 from quorate.errors import BadCommitment, BadSeal, QuorateError, UserError
 from quorate.execute.engine import Engine, Limits, Task
 from quorate.jobs import lease
 from quorate.jobs.lease import LeaseState
-from quorate.model.assignment import Assignment, Brief
+from quorate.model.assignment import Assignment, Brief, Parcel
 from quorate.model.claim import INLINE_BYTES_MAX, Commit, Delivery
 from quorate.model.codec import Value, decode
 from quorate.model.effects import Check, Effect, Fetch, Post, Run, Send, Stop
@@ -39,7 +38,7 @@ log = logging.getLogger("quorate.node")
 
 BEAT_TIMER = b"\0beat"
 BRIEFS_MAX = 4096
-HOT_RESULTS_MAX = 512
+HELD_MAX = 1024
 DONE_IN_MEMORY_MAX = 512
 """More than one save holds: what is not saved yet must be found here."""
 KEPT = ("assignment", "round_close", "delivery_ack")
@@ -66,7 +65,7 @@ class ProviderNode(PostingShell):
         self.offer: Offer
         self.leases: dict[bytes, LeaseState] = {}
         self._briefs: OrderedDict[bytes, bytes] = OrderedDict()
-        self._hot: OrderedDict[bytes, bytes] = OrderedDict()
+        self._held: OrderedDict[bytes, bytes] = OrderedDict()
         self._done: OrderedDict[bytes, LeaseState] = OrderedDict()
         self._offer_signed: Signed | None = None
         self._decoder = msgspec.msgpack.Decoder(LeaseState)
@@ -99,6 +98,9 @@ class ProviderNode(PostingShell):
         name = letter.signed.noun
         if name in ("answer", "proven"):
             self.ledger_letter(letter, turn)
+        elif name == "parcel":
+            data = decode(letter.signed.body, Parcel).data
+            self._hold(blob_digest(data), data)
         elif name == "brief":
             self._remember(letter.signed.body)
         elif name == "assignment":
@@ -157,11 +159,12 @@ class ProviderNode(PostingShell):
             return
         state, effects = lease.step(before, event, self.now())
         if state is not before:
-            self._became(key, state, turn)
+            self._became(key, state, turn, save=lease.must_save(before, state))
         self._carry_out(key, effects, turn)
 
-    def _became(self, key: bytes, state: LeaseState, turn: Turn) -> None:
-        turn.save("lease", key, pack(state))
+    def _became(self, key: bytes, state: LeaseState, turn: Turn, *, save: bool = True) -> None:
+        if save:
+            turn.save("lease", key, pack(state))
         if state.stage == "done":
             self.leases.pop(key, None)
             self._done[key] = state
@@ -224,7 +227,7 @@ class ProviderNode(PostingShell):
         """Small results travel inside the delivery; larger ones are fetched by digest."""
         parts = {}
         for field, digest in (("result", value.result_digest), ("log", value.log_digest)):
-            data = self._hot.get(digest) or await self.world.blobs.get(digest)
+            data = await self._blob(digest)
             if data is not None and len(data) <= INLINE_BYTES_MAX:
                 parts[field] = data
         filled = msgspec.structs.replace(value, **parts)
@@ -238,55 +241,65 @@ class ProviderNode(PostingShell):
         self._step(key, lease.Checked(refusal), turn)
 
     def _fetch(self, key: bytes, effect: Fetch, turn: Turn) -> None:
-        if all(self.world.blobs.has(digest) for digest in effect.digests):
-            self._step(key, lease.Fetched(()), turn)
+        lacking = tuple(d for d in effect.digests if d not in self._held and not self.world.blobs.has(d))
+        if lacking:
+            turn.after.append(lambda: self._bring(key, lacking, effect.sources))
         else:
-            turn.after.append(lambda: self._bring(key, effect))
+            self._step(key, lease.Fetched(()), turn)
 
-    async def _bring(self, key: bytes, effect: Fetch) -> None:
-        others = tuple(peer for peer in self.world.transport.peers() if peer not in effect.sources)
-        missing = await self.fetcher.bring(effect.digests, (*effect.sources, *others))
+    async def _bring(self, key: bytes, digests: tuple[Digest, ...], sources: tuple[NodeId, ...]) -> None:
+        others = tuple(peer for peer in self.world.transport.peers() if peer not in sources)
+        missing = await self.fetcher.bring(digests, (*sources, *others))
         self.put(lambda turn: self._step(key, lease.Fetched(missing), turn))
+
+    async def _blob(self, digest: Digest) -> bytes | None:
+        held = self._held.get(digest)
+        return held if held is not None else await self.world.blobs.get(digest)
 
     async def _run(self, key: bytes) -> None:
         state = self.leases.get(key)
         if state is None or state.stage != "running":
             return
-        event = await self._execute(key, state)
-        if event is not None:
-            self.put(lambda turn: self._step(key, event, turn))
+        event, blobs = await self._execute(key, state)
+        if event is None:
+            return
 
-    async def _execute(self, key: bytes, state: LeaseState) -> lease.Event | None:
-        job = state.job
-        program, blob = await asyncio.gather(
-            self.world.blobs.get(job.core.program.digest), self.world.blobs.get(job.input_digest)
-        )
+        def ran(turn: Turn) -> None:
+            turn.blobs.extend(blobs)
+            self._step(key, event, turn)
+
+        self.put(ran)
+
+    async def _execute(self, key: bytes, state: LeaseState) -> tuple[lease.Event | None, tuple[bytes, ...]]:
+        """The claim and its two blobs, which become durable together."""
+        job, tier = state.job, tier_for(state.job)
+        program, blob = await self._blob(job.core.program.digest), await self._blob(job.input_digest)
         if program is None or blob is None:
-            return lease.Unopenable("blob_missing")
+            return lease.Unopenable("blob_missing"), ()
         place = Place(self.node_id, state.agreement_id, self.seal_key)
-        tier = tier_for(job)
         try:
             opened = tier.open(job, place, state.order.wrap, blob)
         except (BadSeal, BadCommitment) as fault:
             log.info("input of %s does not open as committed: %s", key.hex()[:8], fault)
-            return lease.Unopenable("input_unopenable")
+            return lease.Unopenable("input_unopenable"), ()
+        self.put(lambda turn: self._step(key, lease.Running(), turn))
         try:
             execution = await self.engine.run(self._task(key, state, program, opened.plaintext))
         except UserError as fault:
-            return lease.Unopenable(f"{type(fault).__name__} {fault.field}"[:120])
+            return lease.Unopenable(f"{type(fault).__name__} {fault.field}"[:120]), ()
         if execution.status == "cancelled":
-            return None
+            return None, ()
         sealed = tier.seal(job, place, opened, execution, self.world.entropy.draw)
-        await self.world.blobs.put_many([sealed.result, sealed.log])
-        self._keep_hot(sealed.body.result_digest, sealed.result)
-        self._keep_hot(sealed.body.log_digest, sealed.log)
-        return lease.Ran(sealed.body, self.world.entropy.draw(32))
+        self._hold(sealed.body.result_digest, sealed.result)
+        self._hold(sealed.body.log_digest, sealed.log)
+        return lease.Ran(sealed.body, self.world.entropy.draw(32)), (sealed.result, sealed.log)
 
-    def _keep_hot(self, digest: bytes, data: bytes) -> None:
-        if len(data) <= INLINE_BYTES_MAX:
-            self._hot[digest] = data
-            if len(self._hot) > HOT_RESULTS_MAX:
-                self._hot.popitem(last=False)
+    def _hold(self, digest: bytes, data: bytes) -> None:
+        """Small blobs of jobs under way, at hand without a look into the store."""
+        if len(data) <= INLINE_BYTES_MAX and digest not in self._held:
+            self._held[digest] = data
+            if len(self._held) > HELD_MAX:
+                self._held.popitem(last=False)
 
     def _task(self, key: bytes, state: LeaseState, program: bytes, plaintext: bytes) -> Task:
         core = state.job.core

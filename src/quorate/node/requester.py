@@ -35,6 +35,7 @@ from quorate.jobs.state import (
     Wrapped,
 )
 from quorate.model.agreement import EscrowOpened
+from quorate.model.assignment import PARCEL_BYTES_MAX, Brief, Parcel
 from quorate.model.codec import Value, decode, noun
 from quorate.model.effects import Conclude, Effect, Fetch, Keep, Match, Post, Send
 from quorate.model.evidence import Proven, Signed
@@ -126,11 +127,12 @@ class RequesterNode(PostingShell):
             return
         state, effects = lifecycle.step(before, event, self.now())
         if state is not before:
-            self._became(state, turn)
+            self._became(state, turn, save=lifecycle.must_save(before, state))
         self._carry_out(job_id, effects, turn)
 
-    def _became(self, state: JobState, turn: Turn) -> None:
-        turn.save("job", state.job_id, pack(state))
+    def _became(self, state: JobState, turn: Turn, *, save: bool = True) -> None:
+        if save:
+            turn.save("job", state.job_id, pack(state))
         self._live(state)
         self.timers.set(state.job_id, lifecycle.deadline(state))
         if state.stage == "done":
@@ -169,6 +171,8 @@ class RequesterNode(PostingShell):
     def _carry_out(self, job_id: JobId, effects: tuple[Effect, ...], turn: Turn) -> None:
         for effect in effects:
             if isinstance(effect, Send):
+                if isinstance(effect.value, Brief):
+                    self._send_along(job_id, effect, turn)
                 turn.send(effect.to, effect.value, after_save=effect.after_save)
             elif isinstance(effect, Post):
                 self.post(job_id, effect)
@@ -180,6 +184,13 @@ class RequesterNode(PostingShell):
                 turn.after.append(lambda wish=effect: self._bring(job_id, wish))  # type: ignore[misc]
             elif isinstance(effect, Conclude):
                 turn.after.append(self._tell)
+
+    def _send_along(self, job_id: JobId, brief: Send, turn: Turn) -> None:
+        """A small input travels with the brief."""
+        job = self.jobs[job_id].value
+        data = self.world.blobs.read_range(job.input_digest, 0, PARCEL_BYTES_MAX + 1)
+        if data is not None and len(data) <= PARCEL_BYTES_MAX:
+            turn.send(brief.to, Parcel(data=data), after_save=brief.after_save)
 
     def _match(self, job_id: JobId, turn: Turn) -> None:
         state = self.jobs[job_id]

@@ -146,19 +146,23 @@ class SequencerNode(Shell):
                 turn.send(party, proven, after_save=True)
 
     def _concerned(self, event: bytes) -> set[NodeId]:
-        """Who hears of an event without asking: the requester's node, and of an end or a window every member that may
-        be in it."""
+        """Who hears of an event without asking: the requester's node; of an end every member that took part, of a
+        window every member that may have. Whoever else waits asks by posting, and is answered with the event."""
         kind = EVENTS.of(event)
         if kind is None:
             return set()
         value: Value = decode(event, kind)
         if isinstance(value, Registered):
             self.postbox.directory.add(self.state.accounts[value.account].bundle)
-            return set()
         if not isinstance(value, (EscrowOpened, Settlement, WindowsOpened)):
             return set()
         escrow = self.state.escrows.get(value.agreement)
         if escrow is None:
             return set()
-        members = () if isinstance(value, EscrowOpened) else escrow.terms.members
-        return {escrow.agreement.node, *members}
+        node, requester = escrow.agreement.node, escrow.agreement.requester
+        if isinstance(value, EscrowOpened):
+            return {node}
+        if isinstance(value, WindowsOpened):
+            return {node, *escrow.terms.members}
+        took_part = {*(paid.account for paid in value.payments), *(moved.account for moved in value.reputation)}
+        return {node, *(took_part - {requester})}

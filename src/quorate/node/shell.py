@@ -218,10 +218,8 @@ class Shell:
         earlier, saved = self._saved, asyncio.get_running_loop().create_future()
         self._saved = saved
         try:
-            if turn.blobs:
-                await self.world.blobs.put_many(turn.blobs)
-            if turn.rows:
-                await self.world.store.save([Row(kind, key, value) for (kind, key), value in turn.rows.items()])
+            # Begun together, so that small blobs and rows share one sync.
+            await asyncio.gather(self._save_blobs(turn), self._save_rows(turn))
             # A turn may say again what an earlier turn is still saving.
             await earlier
             saved.set_result(None)
@@ -236,6 +234,14 @@ class Shell:
             pending = work()
             if pending is not None:
                 self.spawn(pending)
+
+    async def _save_blobs(self, turn: Turn) -> None:
+        if turn.blobs:
+            await self.world.blobs.put_many(turn.blobs)
+
+    async def _save_rows(self, turn: Turn) -> None:
+        if turn.rows:
+            await self.world.store.save([Row(kind, key, value) for (kind, key), value in turn.rows.items()])
 
     async def _deliver(self, envelopes: Iterable[tuple[NodeId, bytes]]) -> None:
         for peer, envelope in envelopes:

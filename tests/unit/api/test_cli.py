@@ -1,4 +1,4 @@
-"""The command line by itself: help, usage errors, what an error looks like, what is loaded when. No network is needed."""
+"""The command line by itself: help, usage errors, the look of an error, what is loaded when. No network is needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""S-D17: random programs end alike in workers that differ in everything the host could leak: zone, locale, hash seed, start.
+"""S-D17: random programs end alike in workers that differ in what a host could leak: zone, locale, hash seed, start.
 
 The number of programs is 200, or what QUORATE_RANDOM_MODULES says.
 """
@@ -32,8 +32,10 @@ UNARY = {
     "f64": ["f64.abs", "f64.neg", "f64.ceil", "f64.floor", "f64.trunc", "f64.nearest", "f64.sqrt"],
 }
 CONVERSIONS = {
-    "i32": [("i32.wrap_i64", "i64"), ("i32.trunc_f64_s", "f64"), ("i32.trunc_sat_f32_u", "f32"), ("i32.reinterpret_f32", "f32")],
-    "i64": [("i64.extend_i32_s", "i32"), ("i64.trunc_sat_f64_s", "f64"), ("i64.trunc_f32_u", "f32"), ("i64.reinterpret_f64", "f64")],
+    "i32": [("i32.wrap_i64", "i64"), ("i32.trunc_f64_s", "f64"), ("i32.trunc_sat_f32_u", "f32"),
+            ("i32.reinterpret_f32", "f32")],
+    "i64": [("i64.extend_i32_s", "i32"), ("i64.trunc_sat_f64_s", "f64"), ("i64.trunc_f32_u", "f32"),
+            ("i64.reinterpret_f64", "f64")],
     "f32": [("f32.convert_i64_u", "i64"), ("f32.demote_f64", "f64"), ("f32.reinterpret_i32", "i32")],
     "f64": [("f64.convert_i32_s", "i32"), ("f64.promote_f32", "f32"), ("f64.reinterpret_i64", "i64")],
 }  # fmt: skip
@@ -97,7 +99,8 @@ class Author:
         if choice < 0.9:
             return f"(drop (memory.grow (i32.const {self.rng.choice([0, 1, 2, 5, 40])})))"
         if choice < 0.95:
-            return f"(memory.fill (i32.const {self.rng.choice([0, 9, 65_530])}) {self.value('i32', 1)} (i32.const {self.rng.choice([0, 5, 100])}))"
+            start, size = self.rng.choice([0, 9, 65_530]), self.rng.choice([0, 5, 100])
+            return f"(memory.fill (i32.const {start}) {self.value('i32', 1)} (i32.const {size}))"
         if choice < 0.96:
             return "(if (i32.eqz (local.get $i32)) (then unreachable))"
         if choice < 0.97:
@@ -121,21 +124,25 @@ class Author:
     def pure(self) -> str:
         body = " ".join(self.statement(2) for _ in range(self.rng.randint(2, 8)))
         results = " ".join(f"(local.get ${kind})" for kind in KINDS) + " (i64.load (i32.const 64)) (memory.size)"
-        return f"""(module (memory 1 60) (table 2 funcref) (elem (i32.const 0) $nothing) (func $nothing) {self.helpers()}
+        return f"""(module (memory 1 60) (table 2 funcref) (elem (i32.const 0) $nothing) (func $nothing)
+          {self.helpers()}
           (func (export "run") (result i32 i64 f32 f64 i64 i32) {self.locals()} {body} {results}))"""
 
     def command(self) -> str:
         body = " ".join(self.statement(2) for _ in range(self.rng.randint(1, 5)))
         size = self.rng.choice([0, 8, 300, 5000])
-        return f"""(module (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+        return f"""(module
+          (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
           (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
           (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
           (import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
           (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
-          (memory (export "memory") 1 60) (table 2 funcref) (elem (i32.const 0) $nothing) (func $nothing) {self.helpers()}
+          (memory (export "memory") 1 60) (table 2 funcref) (elem (i32.const 0) $nothing) (func $nothing)
+          {self.helpers()}
           (func (export "_start") {self.locals()}
             (i32.store (i32.const 0) (i32.const 64)) (i32.store (i32.const 4) (i32.const {size}))
-            (drop (call $random (i32.const 64) (i32.const 24))) (drop (call $clock (i32.const 1) (i64.const 0) (i32.const 88)))
+            (drop (call $random (i32.const 64) (i32.const 24)))
+            (drop (call $clock (i32.const 1) (i64.const 0) (i32.const 88)))
             (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 96)))
             {body}
             (i32.store (i32.const 0) (i32.const 64)) (i32.store (i32.const 4) (i32.const {size}))

@@ -1,4 +1,4 @@
-"""The shipped guests: what they are said to do, within the light tier, and that their sources give exactly the committed bytes."""
+"""The shipped guests do what they are said to do, within the light tier, and their sources give the committed bytes."""
 
 import subprocess
 import sys

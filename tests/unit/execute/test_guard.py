@@ -136,7 +136,7 @@ def test_immediates_are_not_mistaken_for_structure():
 
 
 def test_mutations_end_in_typed_errors_and_agree_with_the_engine():
-    """A module that the engine accepts must pass the guard; whatever the guard says about garbage, it says it as a UserError."""
+    """What the engine accepts must pass the guard, and what the guard says about garbage it says as a UserError."""
     engine = WasmtimeEngine()
     rng = random.Random(7)
     seeds = [path.read_bytes() for path in sorted(EXAMPLES.rglob("*.wasm"))]

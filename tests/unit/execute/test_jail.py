@@ -1,6 +1,6 @@
 """What can be asked of the jail without going in. Inside: tests/hostile/test_escape.py."""
 
-import os
+from pathlib import Path
 
 import pytest
 
@@ -16,9 +16,10 @@ def test_this_machine_offers_layers_in_order():
 
 
 def test_probing_changes_nothing():
-    before = open("/proc/self/status").read() if os.path.exists("/proc/self/status") else ""
+    status = Path("/proc/self/status")
+    before = status.read_text() if status.exists() else ""
     jail.layers()
-    after = open("/proc/self/status").read() if before else ""
+    after = status.read_text() if before else ""
     for field in ("NoNewPrivs", "Seccomp", "CapEff", "Uid"):
         picked = [[line for line in text.splitlines() if line.startswith(field + ":")] for text in (before, after)]
         assert picked[0] == picked[1]

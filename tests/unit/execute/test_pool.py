@@ -5,6 +5,7 @@ import os
 import stat
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +61,11 @@ def alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def status_of(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
 
 @pytest.fixture
@@ -178,7 +184,7 @@ async def test_one_jobs_clock_never_shortens_anothers(pool_of):
 
 
 async def test_a_jobs_clock_starts_when_its_guest_starts(pool_of):
-    """Two jobs of some 250 ms wait behind one worker; with clocks of 2 s started at submission none would differ, with 400 ms it would."""
+    """Four jobs wait for one worker; with clocks that started at submission the last two would be over time."""
     pool = await pool_of(slots=1)
     await pool.run(task(COUNTDOWN))
     one = time.monotonic()
@@ -371,7 +377,7 @@ async def test_workers_come_with_the_load_and_leave_after_it(pool_of):
 async def test_the_worker_process_has_nothing_of_ours(pool_of):
     pool = await pool_of(slots=1)
     (pid,) = pool.pids
-    status = dict(line.split(":\t", 1) for line in open(f"/proc/{pid}/status").read().splitlines() if ":\t" in line)
+    status = status_of(pid)
     assert status["NoNewPrivs"] == "1"
     assert status["Seccomp"] == "2"
     assert int(status["CapEff"], 16) == 0
@@ -379,7 +385,7 @@ async def test_the_worker_process_has_nothing_of_ours(pool_of):
     assert status["Threads"] == "1"
     if os.geteuid() != 0:
         return  # The rest of its entries belong to root: the process is not dumpable.
-    environment = open(f"/proc/{pid}/environ").read()
+    environment = Path(f"/proc/{pid}/environ").read_text()
     assert {item.split("=")[0] for item in environment.split("\0") if item} == {"LANG", "TZ", "PATH"}
     assert os.readlink(f"/proc/{pid}/cwd").endswith("(deleted)")
     opened = sorted(os.readlink(f"/proc/{pid}/fd/{number}").split(":")[0] for number in os.listdir(f"/proc/{pid}/fd"))
@@ -508,7 +514,7 @@ async def test_usage_agrees_with_the_kernels_counters(pool_of):
     (pid,) = pool.pids
 
     def cpu_ms() -> float:
-        fields = open(f"/proc/{pid}/stat").read().rsplit(") ", 1)[1].split()
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
 
     before = cpu_ms()
@@ -517,7 +523,7 @@ async def test_usage_agrees_with_the_kernels_counters(pool_of):
     assert ended.status is Status.SUCCESS
     assert ended.cpu_ms > 200
     assert abs(ended.cpu_ms - used) <= max(0.1 * used, 25)
-    status = dict(line.split(":\t", 1) for line in open(f"/proc/{pid}/status").read().splitlines() if ":\t" in line)
+    status = status_of(pid)
     peak = int(status["VmHWM"].split()[0]) * 1024
     assert abs(ended.memory_peak_bytes - peak) <= 0.1 * peak
     assert ended.memory_peak_bytes > 52_000_000
@@ -535,7 +541,7 @@ async def test_a_thousand_jobs_leave_no_growth(pool_of):
     )
 
     def resident() -> int:
-        return int(open(f"/proc/{pool.pids[0]}/statm").read().split()[1]) * 4096
+        return int(Path(f"/proc/{pool.pids[0]}/statm").read_text().split()[1]) * 4096
 
     for _ in range(100):
         await pool.run(task(module))

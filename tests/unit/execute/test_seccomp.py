@@ -1,4 +1,4 @@
-"""The filter program, run by an interpreter of classic BPF, for both machines: the one at hand and the one that is not."""
+"""The filter program, run by an interpreter of classic BPF, for both machines: the one at hand and the other."""
 
 import errno
 import struct
@@ -13,19 +13,21 @@ X32_BIT = 0x40000000
 # From arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h.
 DENIED = {
     "x86_64": {
-        "open": 2, "openat": 257, "openat2": 437, "creat": 85, "socket": 41, "connect": 42, "sendto": 44, "sendmsg": 46,
-        "recvmsg": 47, "clone": 56, "fork": 57, "vfork": 58, "clone3": 435, "execve": 59, "execveat": 322, "kill": 62,
-        "tkill": 200, "ptrace": 101, "process_vm_readv": 310, "process_vm_writev": 311, "pidfd_open": 434, "unlink": 87,
-        "rename": 82, "mkdir": 83, "mount": 165, "unshare": 272, "setns": 308, "memfd_create": 319, "bpf": 321,
-        "perf_event_open": 298, "io_uring_setup": 425, "userfaultfd": 323, "keyctl": 250, "seccomp": 317, "prctl": 157,
-        "setuid": 105, "setrlimit": 160, "shmget": 29, "chroot": 161, "ioctl": 16, "dup": 32, "fcntl": 72, "statx": 332,
+        "open": 2, "openat": 257, "openat2": 437, "creat": 85, "socket": 41, "connect": 42, "sendto": 44,
+        "sendmsg": 46, "recvmsg": 47, "clone": 56, "fork": 57, "vfork": 58, "clone3": 435, "execve": 59,
+        "execveat": 322, "kill": 62, "tkill": 200, "ptrace": 101, "process_vm_readv": 310,
+        "process_vm_writev": 311, "pidfd_open": 434, "unlink": 87, "rename": 82, "mkdir": 83, "mount": 165,
+        "unshare": 272, "setns": 308, "memfd_create": 319, "bpf": 321, "perf_event_open": 298,
+        "io_uring_setup": 425, "userfaultfd": 323, "keyctl": 250, "seccomp": 317, "prctl": 157, "setuid": 105,
+        "setrlimit": 160, "shmget": 29, "chroot": 161, "ioctl": 16, "dup": 32, "fcntl": 72, "statx": 332,
     },
     "aarch64": {
-        "openat": 56, "openat2": 437, "socket": 198, "connect": 203, "sendto": 206, "sendmsg": 211, "recvmsg": 212, "clone": 220,
-        "clone3": 435, "execve": 221, "execveat": 281, "kill": 129, "tkill": 130, "ptrace": 117, "process_vm_readv": 270,
-        "process_vm_writev": 271, "pidfd_open": 434, "unlinkat": 35, "mkdirat": 34, "mount": 40, "unshare": 97, "setns": 268,
-        "memfd_create": 279, "bpf": 280, "perf_event_open": 241, "io_uring_setup": 425, "userfaultfd": 282, "keyctl": 219,
-        "seccomp": 277, "prctl": 167, "setuid": 146, "setrlimit": 164, "shmget": 194, "chroot": 51, "ioctl": 29, "dup": 23,
+        "openat": 56, "openat2": 437, "socket": 198, "connect": 203, "sendto": 206, "sendmsg": 211,
+        "recvmsg": 212, "clone": 220, "clone3": 435, "execve": 221, "execveat": 281, "kill": 129, "tkill": 130,
+        "ptrace": 117, "process_vm_readv": 270, "process_vm_writev": 271, "pidfd_open": 434, "unlinkat": 35,
+        "mkdirat": 34, "mount": 40, "unshare": 97, "setns": 268, "memfd_create": 279, "bpf": 280,
+        "perf_event_open": 241, "io_uring_setup": 425, "userfaultfd": 282, "keyctl": 219, "seccomp": 277,
+        "prctl": 167, "setuid": 146, "setrlimit": 164, "shmget": 194, "chroot": 51, "ioctl": 29, "dup": 23,
         "fcntl": 25, "statx": 291,
     },
 }  # fmt: skip

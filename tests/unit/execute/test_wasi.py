@@ -33,9 +33,8 @@ def importing(*names: str) -> str:
     kinds = []
     for name in names:
         params, results = CALL_SIGNATURES[name]
-        kinds.append(
-            f'(import "wasi_snapshot_preview1" "{name}" (func ${name} (param {" ".join(params)}) (result {" ".join(results)})))'
-        )
+        kind = f"(param {' '.join(params)}) (result {' '.join(results)})"
+        kinds.append(f'(import "wasi_snapshot_preview1" "{name}" (func ${name} {kind}))')
     return " ".join(kinds)
 
 
@@ -65,11 +64,17 @@ def test_aggregation_of_the_example(run):
         (b" [ -1 ,\n0 ] ", b'{"count":2,"sum":-1,"mean":-0.50,"min":-1,"max":0}\n'),
         (b"[-1,-2,-2]", b'{"count":3,"sum":-5,"mean":-1.67,"min":-2,"max":-1}\n'),
         (b"[0]", b'{"count":1,"sum":0,"mean":0.00,"min":0,"max":0}\n'),
-        (b'[{"name":"\\u00e9 \\"x","salary":5},{"salary":-1,"age":3}]', b'{"count":2,"sum":4,"mean":2.00,"min":-1,"max":5}\n'),
-        (b'{"salaries":[{"salary":1000000000000}]}', b'{"count":1,"sum":1000000000000,"mean":1000000000000.00,"min":1000000000000,"max":1000000000000}\n'),
+        (
+            b'[{"name":"\\u00e9 \\"x","salary":5},{"salary":-1,"age":3}]',
+            b'{"count":2,"sum":4,"mean":2.00,"min":-1,"max":5}\n',
+        ),
+        (
+            b'{"salaries":[{"salary":1000000000000}]}',
+            b'{"count":1,"sum":1000000000000,"mean":1000000000000.00,"min":1000000000000,"max":1000000000000}\n',
+        ),
         (b"[" + b"1," * 300 + b"1]", b'{"count":301,"sum":301,"mean":1.00,"min":1,"max":1}\n'),
     ],
-)  # fmt: skip
+)
 def test_aggregation_results(run, stdin, output):
     module = (EXAMPLES / "aggregation/aggregation.wasm").read_bytes()
     assert run(module, stdin=stdin, limits=LIGHT).output == output
@@ -115,7 +120,8 @@ def test_arguments_and_libc(run):
 
 
 def test_the_environment_is_empty(run):
-    code = "(drop (call $environ_sizes_get (i32.const 8) (i32.const 12))) (drop (call $environ_get (i32.const 64) (i32.const 96)))"
+    code = """(drop (call $environ_sizes_get (i32.const 8) (i32.const 12)))
+      (drop (call $environ_get (i32.const 64) (i32.const 96)))"""
     check = "(if (i32.or (i32.load (i32.const 8)) (i32.load (i32.const 12))) (then unreachable))"
     assert run(program(("environ_sizes_get", "environ_get"), code + check)).status is Status.SUCCESS
 

@@ -210,7 +210,8 @@ def test_fuel_ends_the_run_at_the_limit_and_never_beyond(run):
 
 def test_traps_are_billed_from_the_budget_where_the_engine_has_no_figure(run):
     """After a loop wasmtime reports no fuel used at an out-of-bounds load: a free ride, were it believed."""
-    loop = "(local $i i32) (loop $next (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 999))))"
+    loop = """(local $i i32) (loop $next
+      (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 999))))"""
     limits = Limits(fuel=10**6)
     outside = run(body(loop + "(drop (i32.load (i32.const -8)))", extra="(memory 1)"), limits=limits)
     divided = run(body(loop + "(drop (i32.div_u (i32.const 1) (i32.const 0)))"), limits=limits)
@@ -285,7 +286,8 @@ def test_float_results_are_packed_with_canonical_nans(run):
 def test_relaxed_simd_takes_its_deterministic_form(run):
     """An index of 17 is out of range: x86 hardware would answer lane 1, the deterministic form answers 0."""
     swizzle = """(i32x4.extract_lane 0 (i8x16.relaxed_swizzle
-        (v128.const i8x16 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9) (v128.const i8x16 17 17 17 17 17 17 17 17 17 17 17 17 17 17 17 17)))"""
+        (v128.const i8x16 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9)
+        (v128.const i8x16 17 17 17 17 17 17 17 17 17 17 17 17 17 17 17 17)))"""
     assert run(body(swizzle, "(result i32)")).output == bytes(4)
 
 
@@ -365,7 +367,8 @@ def test_an_allocation_outside_the_memory_is_out_of_bounds(run, pointer):
 def test_an_input_that_does_not_fit_is_the_memory_limit(run):
     wat = """(module (memory (export "memory") 1)
       (func (export "alloc") (param i32) (result i32)
-        (if (i32.eq (memory.grow (i32.shr_u (local.get 0) (i32.const 16))) (i32.const -1)) (then unreachable)) i32.const 65536)
+        (if (i32.eq (memory.grow (i32.shr_u (local.get 0) (i32.const 16))) (i32.const -1)) (then unreachable))
+        i32.const 65536)
       (func (export "run") (param i32 i32) (result i64) i64.const 0))"""
     assert run(wat, stdin=bytes(2 * MIB), limits=Limits(memory_bytes=MIB)).status is Status.MEMORY_LIMIT
     assert run(wat, stdin=bytes(2 * MIB), limits=LIGHT).status is Status.SUCCESS

@@ -30,7 +30,9 @@ CALL_FUEL = 5_000
 VECTOR_FUEL = 100
 VECTORS_MAX = 1_024
 FUEL_RESERVE = 1
-"""The tank holds this much more than the budget: an empty tank then means that the budget was exceeded, not just used up."""
+"""The tank holds this much more than the budget: an empty tank then means that the budget was exceeded, not just used
+up.
+"""
 RANDOM_BYTES_MAX = 65_536
 
 OK, BADF, FAULT, INVAL, IO, SPIPE, NOTCAPABLE = 0, 8, 21, 28, 29, 70, 76

@@ -313,7 +313,9 @@ def _used(store: wasmtime.Store, limits: Limits) -> int:
 
 
 def _within(limits: Limits, ended: Ended) -> Ended:
-    """The engine looks at the fuel in loops and calls only: a straight end may lie beyond the budget, and is then no end."""
+    """The engine looks at the fuel in loops and calls only: a straight end may lie beyond the budget, and is then no
+    end.
+    """
     return ended if ended.fuel_used <= limits.fuel else Ended(Status.OUT_OF_FUEL, limits.fuel)
 
 

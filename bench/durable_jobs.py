@@ -1,0 +1,115 @@
+"""Durable, signed no-op jobs for one provider on a real local network, beside other systems that run the same no-op.
+
+Ours are public jobs under proof trust: submitted in batches by the Python client, sealed into signed and durable
+records by five parties' processes, run as WebAssembly in a jailed worker, settled on the ledger. The others call a
+Python function that returns at once. A figure is jobs per second from the first submission to the last result.
+Systems take turns, `ROUNDS` times; medians are compared. A system that cannot run here is named with its reason.
+
+DBOS on SQLite is the durable peer; Ray, Celery with Redis and Dask lose what they hold when the power fails. Where a
+system was run in two ways, the better one counts.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+from _machine import facts
+from _network import Network, drained_s, network, per_job, trust_drafts
+from _peers import Missing, Peers, installed
+
+import quorate
+
+ROUNDS = 3
+WARM_UP_JOBS = 200
+OUR_JOBS = 2_000
+PEER_JOBS = {"ray_local": 2_000, "dask_local": 1_000, "celery_redis": 1_000, "dbos_sqlite": 300}
+SAME_SYSTEM = {
+    "ray": ("ray_1_workers", "ray_2_workers", "ray_4_workers"),
+    "celery": ("celery_solo", "celery_prefork"),
+    "dask": ("dask",),
+    "dbos": ("dbos_direct", "dbos_queue"),
+}
+GOALS = {"dbos": 2.0, "ray": 1.0}
+
+
+def ours(found: dict[str, list[float]], spent: list[dict[str, Any]]) -> None:
+    """One round of ours, on a network of its own so that the others do not share the cores with it."""
+    with network(1) as net, quorate.connect(net.home) as client:
+        drained_s(client, trust_drafts(WARM_UP_JOBS))
+        drafts = trust_drafts(OUR_JOBS)
+        before = net.use()
+        rate = OUR_JOBS / drained_s(client, drafts)
+        spent.append(per_job(before, net.use(), OUR_JOBS))
+        found.setdefault("quorate", []).append(rate)
+        found.setdefault("quorate_p50_ms", []).append(one_at_a_time_ms(net, client))
+
+
+def one_at_a_time_ms(net: Network, client: quorate.Quorate) -> float:
+    return statistics.median(1000 * drained_s(client, [draft]) for draft in trust_drafts(30))
+
+
+def attempt(missing: dict[str, str], name: str, work: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """The figures, or none once the system has failed: the reason is kept."""
+    if name in missing:
+        return {}
+    try:
+        return work()
+    except Missing as fault:
+        missing[name] = str(fault)
+        return {}
+
+
+def measured(peers: Peers | None, missing: dict[str, str]) -> tuple[dict[str, float], dict[str, Any]]:
+    """The median of each figure over the rounds, and where our own time went in the last."""
+    found: dict[str, list[float]] = {}
+    spent: list[dict[str, Any]] = []
+    for _ in range(ROUNDS):
+        ours(found, spent)
+        for name, jobs in PEER_JOBS.items() if peers is not None else ():
+            figures = attempt(missing, name, lambda name=name, jobs=jobs: peers.run(name, jobs))  # type: ignore[misc]
+            for figure, value in figures.items():
+                found.setdefault(figure, []).append(value)
+    return {name: statistics.median(values) for name, values in found.items()}, spent[-1]
+
+
+def compared(medians: dict[str, float]) -> dict[str, Any]:
+    """Our rate against the better way of each system, and whether the goals are met."""
+    figures: dict[str, Any] = {"quorate_jobs_per_s": round(medians["quorate"], 1)}
+    for system, ways in SAME_SYSTEM.items():
+        rates = [medians[way] for way in ways if way in medians]
+        if rates:
+            figures[f"{system}_jobs_per_s"] = round(max(rates), 1)
+            figures[f"ratio_to_{system}"] = round(medians["quorate"] / max(rates), 3)
+            if system in GOALS:
+                figures[f"ratio_to_{system}_goal_min"] = GOALS[system]
+    if "ray_1_workers" in medians:
+        figures["ratio_to_ray_with_one_worker"] = round(medians["quorate"] / medians["ray_1_workers"], 3)
+    return figures
+
+
+def main() -> None:
+    missing: dict[str, str] = {}
+    peers = None
+    try:
+        peers = installed()
+    except Missing as fault:
+        missing["peers"] = str(fault)
+    medians, spent = measured(peers, missing)
+    with network(1) as net:
+        machine = facts(net.home)
+    report = {
+        "figures": compared(medians),
+        "jobs per second, p50 in ms": {name: round(value, 2) for name, value in sorted(medians.items())},
+        "each of our jobs": spent,
+        "machine": machine,
+        "peers": peers.versions if peers is not None else {},
+        "missing": missing,
+    }
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()
