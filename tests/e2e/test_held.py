@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from tests.support import guests
+from tests.support.network import Network, until
 
 from quorate import Quorate
 from quorate.api.schemas import JobView
 from quorate.jobs.clocks import SILENCE_MS
-from tests.support import guests
-from tests.support.network import Network, until
 
 HELD = "provider-2"
 BOTH = b"abc"

@@ -4,6 +4,11 @@ answer, beat, save and crash."""
 from __future__ import annotations
 
 import msgspec
+from tests.simulation.guests import Claimed, claimed, execution, failure
+from tests.simulation.machine import Turn
+from tests.simulation.provider import SimulatedProvider
+from tests.simulation.suite import STAMP
+from tests.simulation.world import Letter, Watcher
 
 from quorate.crypto.digests import digest
 from quorate.jobs import lease
@@ -15,11 +20,6 @@ from quorate.model.evidence import Signed
 from quorate.model.transaction import Equivocation, ForceCommit, ForceReveal, ForceRound
 from quorate.model.trap import Status
 from quorate.model.units import Digest, Millis, NodeId
-from tests.simulation.guests import Claimed, claimed, execution, failure
-from tests.simulation.machine import Turn
-from tests.simulation.provider import SimulatedProvider
-from tests.simulation.suite import STAMP
-from tests.simulation.world import Letter, Watcher
 
 
 class Byzantine(SimulatedProvider):

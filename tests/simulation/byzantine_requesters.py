@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import msgspec
+from tests.simulation.checkers import needed
+from tests.simulation.machine import Turn
+from tests.simulation.requester import SimulatedRequester
+from tests.simulation.world import Letter
 
 from quorate.crypto.digests import digest
 from quorate.jobs.moves import with_round, with_slot
@@ -10,10 +14,6 @@ from quorate.jobs.state import JobState
 from quorate.model.claim import DeliveryAck, RoundClose
 from quorate.model.effects import Effect, Send
 from quorate.model.units import NodeId
-from tests.simulation.checkers import needed
-from tests.simulation.machine import Turn
-from tests.simulation.requester import SimulatedRequester
-from tests.simulation.world import Letter
 
 
 class Byzantine(SimulatedRequester):

@@ -9,6 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from tests.simulation.customers import Customers
+from tests.simulation.fleet import Fleet
+from tests.simulation.guests import honest_vote
+from tests.simulation.machine import event_of, short
+from tests.simulation.world import Letter, Watcher
+
 from quorate.crypto.digests import value_digest
 from quorate.jobs.state import JobState
 from quorate.ledger.blocks import Produced, encode_block, replay
@@ -20,11 +26,6 @@ from quorate.model.policy import Proof
 from quorate.model.settlement import Settlement
 from quorate.model.units import Digest, JobId, Millis, NodeId
 from quorate.model.verdict import Verdict
-from tests.simulation.customers import Customers
-from tests.simulation.fleet import Fleet
-from tests.simulation.guests import honest_vote
-from tests.simulation.machine import event_of, short
-from tests.simulation.world import Letter, Watcher
 
 RANK = {"pending": 0, "assigned": 1, "running": 2}
 TERMINAL_RANK = 3

@@ -6,6 +6,9 @@ from __future__ import annotations
 from random import Random
 from typing import NamedTuple
 
+from tests.simulation.fleet import Asked, Fleet, job_of, order_of, store_input
+from tests.simulation.guests import wrap_for
+
 from quorate.cohort.selection import wrapped_members
 from quorate.crypto.digests import body_digest
 from quorate.jobs.state import JobState, Wrap
@@ -13,8 +16,6 @@ from quorate.model.evidence import Signed
 from quorate.model.job import Job
 from quorate.model.policy import Proof
 from quorate.model.units import JobId
-from tests.simulation.fleet import Asked, Fleet, job_of, order_of, store_input
-from tests.simulation.guests import wrap_for
 
 RETRY_MS = 400
 DRAW_POLL_MS = 150

@@ -7,6 +7,12 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from tests.simulation.provider import SimulatedProvider
+from tests.simulation.requester import SimulatedRequester
+from tests.simulation.sequencer import SimulatedSequencer
+from tests.simulation.suite import Keyring, Party, party
+from tests.simulation.world import START_MS, World
+
 from quorate.crypto.commitments import commit_input, input_opening
 from quorate.crypto.digests import blob_digest, digest, value_digest
 from quorate.crypto.ownership import OwnershipKey, OwnershipStatement, prove
@@ -19,11 +25,6 @@ from quorate.model.policy import Policy, Proof, Timeouts
 from quorate.model.program import Program
 from quorate.model.transaction import PostOffer
 from quorate.model.units import MIB, Digest, Fuel, MicroCredits, Millis, NodeId
-from tests.simulation.provider import SimulatedProvider
-from tests.simulation.requester import SimulatedRequester
-from tests.simulation.sequencer import SimulatedSequencer
-from tests.simulation.suite import Keyring, Party, party
-from tests.simulation.world import START_MS, World
 
 ENGINE = "simulated 1"
 BOND_MICRO = 1_000

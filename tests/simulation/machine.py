@@ -10,6 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from tests.simulation.suite import Keyring, Party
+from tests.simulation.world import Letter, World
+
+from quorate.crypto.digests import body_digest
 from quorate.errors import PeerError
 from quorate.ledger.blocks import Logged
 from quorate.model.assignment import Brief
@@ -19,10 +23,8 @@ from quorate.model.evidence import Proven, Signed
 from quorate.model.ledger_events import Slashed
 from quorate.model.transaction import Answer
 from quorate.model.units import Digest, Millis, NodeId
-from quorate.node.ledger_view import RESEND_MS, Pending, built, transaction_id
+from quorate.node.ledger_view import RESEND_MS, Pending, built
 from quorate.node.nouns import EVENTS
-from tests.simulation.suite import Keyring, Party
-from tests.simulation.world import Letter, World
 
 POST_TIMER = b"\0ledger"
 
@@ -62,6 +64,8 @@ class SimulatedNode:
         self._saved_at = 0
         self._turn: Turn | None = None
         self._body_of_brief: dict[bytes, bytes] = {}
+        self._signed_before: dict[int, Letter] = {}
+        """Statements that were signed already; each keeps its value alive, so that no other takes its id."""
         self._clear()
         world.add(self)
         keyring.add(known)
@@ -207,7 +211,7 @@ class SimulatedNode:
         by_peer: dict[NodeId, list[Letter]] = {}
         signed = []
         for peer, value in letters:
-            letter = made.get(id(value))
+            letter = made.get(id(value)) or self._signed_before.get(id(value))
             if letter is None:
                 letter = made[id(value)] = Letter(value, self.sign(value))
             by_peer.setdefault(peer, []).append(letter)
@@ -235,7 +239,9 @@ class PostingNode(SimulatedNode):
     def post(self, owner: bytes, wish: Post, turn: Turn) -> None:
         own = tuple(self.sign(value) for value in wish.own)
         transaction = built(wish.transaction, own)
-        key = transaction_id(transaction)
+        signed = self.sign(transaction)
+        self._signed_before[id(transaction)] = Letter(transaction, signed)
+        key = body_digest(signed.noun, signed.body)
         self.pending[key] = Pending(transaction, owner, Millis(self.world.now + RESEND_MS))
         turn.send(self.ledger, transaction, after_save=True)
         self.wake(POST_TIMER, self._post_due())
@@ -261,6 +267,7 @@ class PostingNode(SimulatedNode):
         if isinstance(value, Answer):
             waiting = self.pending.pop(value.transaction, None)
             if waiting is not None:
+                self._signed_before.pop(id(waiting.transaction), None)
                 self.answered(waiting.owner, waiting.transaction, value, turn)
             self.wake(POST_TIMER, self._post_due())
         elif isinstance(value, Proven):

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections import OrderedDict
 
 import msgspec
+from tests.simulation.guests import Claimed, claimed, execution, failure, wrap_for
+from tests.simulation.machine import POST_TIMER, PostingNode, Turn
+from tests.simulation.requester import FETCH_RETRY_MS, FETCH_TRIES
+from tests.simulation.suite import Keyring, Party
+from tests.simulation.world import Letter, World
 
 from quorate.crypto.digests import blob_digest, body_digest
 from quorate.jobs import lease
@@ -23,11 +28,6 @@ from quorate.model.trap import Status
 from quorate.model.units import Digest
 from quorate.node.checking import refusal_of
 from quorate.node.shell import HEARTBEAT_MS
-from tests.simulation.guests import Claimed, claimed, execution, failure, wrap_for
-from tests.simulation.machine import POST_TIMER, PostingNode, Turn
-from tests.simulation.requester import FETCH_RETRY_MS, FETCH_TRIES
-from tests.simulation.suite import Keyring, Party
-from tests.simulation.world import Letter, World
 
 BEAT = b"\0beat"
 LETTERS = frozenset({"round_close", "round_abort", "opening", "delivery_ack", "cancel_order"})

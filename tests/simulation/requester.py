@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
+from tests.simulation.machine import POST_TIMER, PostingNode, Turn
+from tests.simulation.suite import Keyring, Party
+from tests.simulation.world import Letter, World
 
 from quorate.crypto.digests import blob_digest, body_digest
 from quorate.jobs import lifecycle
@@ -30,11 +33,8 @@ from quorate.model.network import Genesis
 from quorate.model.offer import Offer
 from quorate.model.settlement import Settlement
 from quorate.model.transaction import Answer, Standing
-from quorate.model.units import Digest, JobId, Millis, NodeId
+from quorate.model.units import Digest, JobId, NodeId
 from quorate.node.trade import Trade
-from tests.simulation.machine import POST_TIMER, PostingNode, Turn
-from tests.simulation.suite import Keyring, Party
-from tests.simulation.world import Letter, World
 
 MEMBER_NOUNS = frozenset({"ack", "started", "commit", "opening", "delivery", "cancel_ack"})
 STANDING = b"\0standing"

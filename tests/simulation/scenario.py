@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from quorate.model.policy import Proof
-from quorate.model.units import Digest
 from tests.simulation import byzantine_members, byzantine_requesters
 from tests.simulation.checkers import Rules
 from tests.simulation.customers import Customers, Habits
@@ -25,9 +23,13 @@ from tests.simulation.requester import SimulatedRequester
 from tests.simulation.weather import Weather
 from tests.simulation.world import World
 
+from quorate.model.policy import Proof
+from quorate.model.units import Digest
+
 FOLDER = Path(__file__).parent / "scenarios"
 DRAIN_MS = 900_000
 """After the faults stop: every clock of three rounds with replacements, then the windows of the ledger."""
+DRAIN_STEP_MS = 5_000
 DRAIN_EVENTS_MAX = 5_000_000
 
 
@@ -133,7 +135,7 @@ def run(scenario: Scenario, seed: int, events: int) -> Report:
     world.run(1 << 60, events)
     customers.close()
     world.calm()
-    world.run(world.now + DRAIN_MS, DRAIN_EVENTS_MAX)
+    drain(fleet, customers)
     rules.finish()
     if scenario.replayed:
         rules.replayed()
@@ -148,6 +150,22 @@ def run(scenario: Scenario, seed: int, events: int) -> Report:
         slashed=len(rules.money.slashed),
         trace=world.trace(),
     )
+
+
+def drain(fleet: Fleet, customers: Customers) -> None:
+    """Lets the world go on without faults until nothing is under way, or the bound has passed."""
+    world = fleet.world
+    end_ms = world.now + DRAIN_MS
+    while world.now < end_ms and not _idle(fleet, customers):
+        world.run(min(world.now + DRAIN_STEP_MS, end_ms), DRAIN_EVENTS_MAX)
+
+
+def _idle(fleet: Fleet, customers: Customers) -> bool:
+    busy = any(node.jobs or node.pending for node in fleet.requesters if node.honest)
+    busy |= any(node.leases for node in fleet.providers if node.honest)
+    ledger = fleet.sequencer.state
+    busy |= any(escrow.settlement is None for escrow in ledger.escrows.values())
+    return not busy and len(customers.acknowledged) == len(customers.placed)
 
 
 def main(arguments: list[str]) -> int:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tests.simulation.machine import SimulatedNode, Turn, event_of
+from tests.simulation.suite import Keyring, Party
+from tests.simulation.world import Letter, World
+
+from quorate.crypto.digests import body_digest
 from quorate.errors import BadSignature
 from quorate.ledger.blocks import Block, Overdue, Produced, Reply, next_context, produce
 from quorate.ledger.call import KINDS, AuthenticatedTx
@@ -18,9 +23,6 @@ from quorate.model.settlement import Settlement
 from quorate.model.transaction import AskStanding, Standing, StandingEntry
 from quorate.model.units import Digest, NodeId
 from quorate.node.ledger_view import transaction_id
-from tests.simulation.machine import SimulatedNode, Turn, event_of
-from tests.simulation.suite import Keyring, Party
-from tests.simulation.world import Letter, World
 
 OVERDUE = b"\0overdue"
 LEDGER = ("ledger", b"")
@@ -70,7 +72,7 @@ class SimulatedSequencer(SimulatedNode):
     def letter(self, letter: Letter, turn: Turn) -> None:
         signed, value = letter.signed, letter.value
         if signed.noun in KINDS:
-            key = transaction_id(value)
+            key = body_digest(signed.noun, signed.body)
             self._batch.append(AuthenticatedTx(key, signed.signer, signed.noun, signed.body, value))  # type: ignore[arg-type]
         elif isinstance(value, AskStanding):
             turn.send(signed.signer, self.standing(), after_save=False)

@@ -11,12 +11,13 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tests.simulation.weather import Weather
+
 from quorate.adapters.transport.simulated import Faults, Network
 from quorate.crypto.digests import digest
 from quorate.model.codec import Value
 from quorate.model.evidence import Signed
 from quorate.model.units import Digest, Millis, NodeId
-from tests.simulation.weather import Weather
 
 if TYPE_CHECKING:
     from tests.simulation.machine import SimulatedNode

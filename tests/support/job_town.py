@@ -318,8 +318,13 @@ class Town:
     def run(self, sealed: Sealed, votes: Mapping[int, str] | None = None, cancel: str = "") -> JobState:
         """The state when the job is settled. `votes` says by place in the draw how members behave; `cancel` names the
         stage in which the requester cancels."""
-        play = _Play(self, sealed, votes or {}, cancel)
-        return play.to_the_end()
+        return Play(self, sealed, votes or {}, cancel).to_the_end()
+
+    def stalled(self, sealed: Sealed, votes: Mapping[int, str] | None = None) -> Play:
+        """A job that ended, whose requester's node then posts nothing."""
+        play = Play(self, sealed, votes or {}, "", stall=True)
+        play.to_the_end()
+        return play
 
     def receipt(self, state: JobState, own: Iterable[Signed] | None = None) -> Receipt:
         return concluded(
@@ -332,18 +337,19 @@ class Town:
         )
 
 
-class _Play:
-    """One run of one job."""
+class Play:
+    """One run of one job. With `stall` the requester's node stops short of its last transaction, `posted`."""
 
-    def __init__(self, town: Town, sealed: Sealed, votes: Mapping[int, str], cancel: str) -> None:
+    def __init__(self, town: Town, sealed: Sealed, votes: Mapping[int, str], cancel: str, stall: bool = False) -> None:
         self.town, self.job, self.secret, self.votes = town, sealed.job, sealed.secret, votes
-        self.cancel_in = cancel
+        self.cancel_in, self.stall = cancel, stall
         (signed,) = town.sign(town.requester, self.job)
         job_id = JobId(value_digest(self.job))
         self.state, effects = lifecycle.begin(signed, job_id, town.draw(32), Millis(town.now))
         self.members: tuple[NodeId, ...] = ()
         self.bodies: dict[NodeId, tuple[ClaimBody, bytes, Assignment]] = {}
         self.posted: list[Post] = []
+        self.copies: dict[NodeId, bytes] = {}
         self._carry_out(effects)
 
     def to_the_end(self) -> JobState:
@@ -352,7 +358,7 @@ class _Play:
         assert isinstance(found, Match), found
         self.feed(Matched(found.agreement, found.roster))
         for _ in range(200):
-            if self.state.stage == "done":
+            if self.state.stage == "done" or self.posted:
                 return self.state
             town.now += 1_000
             heard = {NodeId(member): Millis(town.now) for member in self.members if self._says(member) != "silent"}
@@ -381,6 +387,9 @@ class _Play:
 
     def _post(self, wish: Post) -> None:
         town = self.town
+        if self.stall and not isinstance(wish.transaction, OpenEscrow):
+            self.posted.append(wish)
+            return
         own = town.sign(town.node, *wish.own) if wish.own else []
         if isinstance(wish.transaction, OpenEscrow):
             value: Any = msgspec.structs.replace(wish.transaction, agreement=own[0])
@@ -389,6 +398,11 @@ class _Play:
         reply, proven = town.post(town.node, value)
         assert reply.answer.status == "ok", reply.answer
         self._happened(proven[0], own)
+
+    def settle(self, proven: Proven) -> JobState:
+        """The ledger's terminal event reaches the requester's node."""
+        self.feed(Settled(decode(proven.event, Settlement), proven))
+        return self.state
 
     def _happened(self, proven: Proven, own: list[Signed]) -> None:
         town = self.town
@@ -481,6 +495,7 @@ class _Play:
             key, agreement = out_key(self.secret.content_key), self.state.agreement_id
             tags = result_tag(key, job_id, agreement, output), log_tag(key, job_id, agreement, log)
         copy = output if self.secret is None else digest("copy", member, output)
+        self.copies[member] = copy
         return ClaimBody(
             vote=Vote(
                 status="wall_clock" if says == "fail" else "success", tag=tags[0], log_tag=tags[1], fuel_bucket=1 << 20

@@ -13,11 +13,11 @@ import msgspec
 from tests.support.job_town import Town
 
 from quorate.crypto import merkle
-from quorate.crypto.digests import value_digest
 from quorate.crypto.signing import Identity, node_id
+from quorate.jobs.receipt_case import signed_parts
 from quorate.ledger.journal import event_leaf
 from quorate.model.codec import Value, decode, encode
-from quorate.model.evidence import Proven, Signed, quoted
+from quorate.model.evidence import Proven, Signed
 from quorate.model.network import Checkpoint
 from quorate.model.outcome import Receipt, RoundRecord
 
@@ -33,7 +33,7 @@ class Forge:
 
     def canonical(self, receipt: Receipt) -> Receipt:
         """With exactly the stamps and bundles that it needs, as far as the town has them."""
-        signed = list(quoted(receipt))
+        signed = signed_parts(receipt)
         bundles = {node_id(who.bundle): who.bundle for who in self.town.identities.values()}
         return replace(
             receipt,
@@ -67,10 +67,6 @@ class Forge:
         return Proven(event=data, index=0, path=(), checkpoint=signed)
 
 
-def stamp_key(receipt: Receipt) -> list[bytes]:
-    return [value_digest(stamp) for stamp in receipt.stamps]
-
-
 Path = tuple[str | int, ...]
 
 
@@ -81,8 +77,8 @@ def altered(plain: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
         for key, item in plain.items():
             for where, other in altered(item, (*path, key)):
                 yield where, {**plain, key: other}
-    elif isinstance(plain, list):
-        yield from _altered_list(plain, path)
+    elif isinstance(plain, (list, tuple)):
+        yield from _altered_list(list(plain), path)
     else:
         yield path, _another(plain)
 

@@ -18,6 +18,7 @@ from quorate.api.cli_results import LOGS_PAGE, RECEIPT_PAGE, RESULT_PAGE, Job, g
 from quorate.api.foreground import with_client
 from quorate.api.help_pages import ASKED, ENDED, FILES, FOUND, PAID, WORLD, epilogue
 from quorate.api.problems import exit_code
+from quorate.api.watching import ending
 
 if TYPE_CHECKING:
     from quorate.api.builder import Draft
@@ -44,6 +45,10 @@ Key = Annotated[str, Parameter(group=CLOCKS)]
 async def _submitted(client: Client, draft: Draft, key: str) -> str:
     foreground.on_interruption("interrupted while submitting; quorate compute list shows whether the job was taken")
     job = await client.submit(draft, key)
+    if not draft.private:
+        # A sealed job is drawn when `submit` is back; for a public one it is asked whether it found its members.
+        if error := ending(await client.status(job)):
+            raise error
     foreground.follow(job)
     return job
 
@@ -117,7 +122,7 @@ def run(*, options: JobOptions, key: Key = "", out: Path | None = None, output: 
     out
         Write the result to this file (mode 0600) instead of standard output.
     """
-    from quorate.api.watching import ending, follow, teller
+    from quorate.api.watching import follow, teller
 
     draft = draft_of(options)
 
@@ -154,7 +159,7 @@ def status(job: Job, *, watch: bool = False, output: Output = PLAIN) -> int:
     watch
         Draw the progress until the job has ended; the exit code is that of its end.
     """
-    from quorate.api.watching import ending, follow, teller
+    from quorate.api.watching import follow, teller
 
     async def work(client: Client) -> int:
         view = await client.status(job)

@@ -5,11 +5,11 @@ One process runs one command, so there is one such note.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from quorate.api.client import Client
 
 NOTHING_DONE = "interrupted; nothing was changed"
@@ -38,8 +38,11 @@ def farewell() -> str:
 def with_client(work: Callable[[Client], Awaitable[int]]) -> int:
     """Runs `work` with a client of the network under QUORATE_HOME."""
 
+    import asyncio
+
+    from quorate.api.client import aconnect
+
     async def inside() -> int:
-        from quorate.api.client import aconnect
 
         async with await aconnect() as client:
             return await work(client)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from collections.abc import Callable
@@ -43,6 +42,8 @@ async def follow(client: Client, job: str, shown: Teller, *, settled: bool = Fal
 
     The wraps of a job whose submitter died are given on the way.
     """
+    import asyncio
+
     helping = asyncio.create_task(client.wait_settled(job))
     try:
         with shown:

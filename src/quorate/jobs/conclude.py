@@ -15,7 +15,7 @@ from quorate.cohort.selection import wrapped_members
 from quorate.crypto.digests import body_digest, value_digest
 from quorate.crypto.signing import node_id
 from quorate.errors import NotFinished
-from quorate.jobs.receipt_case import Case
+from quorate.jobs.receipt_case import Case, signed_parts
 from quorate.jobs.state import JobState, Round
 from quorate.jobs.statements import openings
 from quorate.jobs.trust import simulated_list, trust_list
@@ -23,7 +23,7 @@ from quorate.market.pricing import places
 from quorate.model.assignment import Assignment
 from quorate.model.claim import RoundAbort, RoundClose
 from quorate.model.codec import decode
-from quorate.model.evidence import Signed, quoted
+from quorate.model.evidence import Signed
 from quorate.model.identity import KeyBundle
 from quorate.model.network import Genesis
 from quorate.model.outcome import Receipt, RoundRecord
@@ -115,7 +115,7 @@ def _assigned(signed: Signed) -> tuple[int, NodeId]:
 
 def _with_keys(draft: Receipt, bundles: Sequence[KeyBundle], stamps: Sequence[Stamp]) -> Receipt:
     """Exactly the keys and stamps of what is in it, sorted."""
-    signed = tuple(quoted(draft))
+    signed = signed_parts(draft)
     by_node = {node_id(bundle): bundle for bundle in bundles}
     by_digest = {value_digest(stamp): stamp for stamp in stamps}
     try:

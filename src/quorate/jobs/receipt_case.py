@@ -18,7 +18,7 @@ from quorate.model.agreement import Agreement, EscrowOpened
 from quorate.model.assignment import Assignment
 from quorate.model.claim import RoundClose
 from quorate.model.codec import V, decode, noun
-from quorate.model.evidence import Signed, quoted
+from quorate.model.evidence import Signed
 from quorate.model.job import Job
 from quorate.model.offer import Offer
 from quorate.model.outcome import Receipt, RoundRecord
@@ -65,7 +65,7 @@ class Case:
     @cached_property
     def signed(self) -> tuple[Signed, ...]:
         """Every signed statement in the receipt."""
-        return tuple(quoted(self.receipt))
+        return signed_parts(self.receipt)
 
     @cached_property
     def job(self) -> Job:
@@ -155,6 +155,14 @@ class Case:
     def _verifier(self) -> Verifier:
         bundles = {node_id(bundle): bundle for bundle in self.receipt.bundles}
         return Verifier(bundles, self.network, SuitePolicy())
+
+
+def signed_parts(receipt: Receipt) -> tuple[Signed, ...]:
+    """Every signed statement, field by field: what is not in this list is verified by nobody."""
+    of_rounds = (signed for record in receipt.rounds for signed in (*statements(record), *record.acks))
+    maybe = (receipt.delivery, receipt.settlement.checkpoint if receipt.settlement else None)
+    once = (receipt.job, receipt.agreement, receipt.escrow.checkpoint, *(signed for signed in maybe if signed))
+    return (*once, *receipt.offers, *of_rounds)
 
 
 def statements(record: RoundRecord) -> tuple[Signed, ...]:

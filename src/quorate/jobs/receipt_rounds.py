@@ -60,15 +60,19 @@ def _cohort(case: Case, record: RoundRecord, due: Sequence[NodeId]) -> bytes:
 
 
 def _check_acks(case: Case, record: RoundRecord) -> None:
-    assigned = {body_digest("assignment", signed.body) for signed in record.assignments}
-    seen: set[NodeId] = set()
+    assigned = {
+        body_digest("assignment", signed.body): body_of(signed, Assignment).member for signed in record.assignments
+    }
+    seen: list[NodeId] = []
     for signed in record.acks:
         ack = body_of(signed, Ack)
         where = f"round {record.round}: the acknowledgement of {short(signed.signer)}"
         require(signed.signer == ack.member and ack.member not in seen, f"{where} is another's, or there twice")
         placed = (ack.network, ack.agreement, ack.round) == (case.network, case.agreement_id, record.round)
-        require(placed and ack.assignment in assigned, f"{where} is of another assignment")
-        seen.add(ack.member)
+        require(placed and assigned.get(ack.assignment) == ack.member, f"{where} is of another assignment")
+        seen.append(ack.member)
+    ordered = seen == [member for member in assigned.values() if member in seen]
+    require(ordered, f"round {record.round}: acknowledgements out of the order of the assignments")
 
 
 def check_ballots(case: Case) -> str:
@@ -100,7 +104,9 @@ def _check_round(record: RoundRecord) -> None:
         require(not opened, f"round {number}: openings without a closing")
         return
     require(set(ends[0].members) == set(members), f"round {number}: the closing does not list all who committed")
-    require(members == list(ends[0].members), f"round {number}: commitments out of the closing's order")
+    listed = list(ends[0].members)
+    ordered = members == listed and opened == [member for member in listed if member in opened]
+    require(ordered, f"round {number}: commitments or openings out of the closing's order")
 
 
 def check_verdict(case: Case) -> str:

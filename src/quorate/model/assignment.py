@@ -12,7 +12,6 @@ from quorate.model.codec import Value
 from quorate.model.evidence import Proven, Signed
 from quorate.model.units import Count, Hash, KeyBytes, Node, Word
 
-
 PARCEL_BYTES_MAX = 32 << 10
 
 

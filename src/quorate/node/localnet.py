@@ -15,8 +15,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +28,16 @@ from quorate.crypto.credentials import Authority, Lifetime, TlsKey
 from quorate.crypto.digests import value_digest
 from quorate.crypto.signing import Identity
 from quorate.crypto.wrapping import SealKey
-from quorate.errors import DiskFull, InvalidField, NetworkRunning, NoNetwork, PathTooLong, PortTaken, WorldError
+from quorate.errors import (
+    DiskFull,
+    InvalidField,
+    NetworkRunning,
+    NoNetwork,
+    PathTooLong,
+    PolicyRefused,
+    PortTaken,
+    WorldError,
+)
 from quorate.model.codec import encode
 from quorate.model.identity import DEFAULT_SUITE
 from quorate.model.job import INPUT_BYTES_MAX, ResourceLimits
@@ -85,22 +95,59 @@ def up(
     names = ["sequencer", "node", *(f"provider-{number}" for number in range(1, nodes + 1))]
     if not (home / "network.cbor").exists():
         progress("making keys and the genesis")
-        with _disk_errors(home):
-            create(home, names)
+        _create_whole(home, names)
     names = _existing(home)
     configs = _configure(home, names, wire_log=wire_log)
     progress(f"starting {len(configs)} processes")
     processes: tuple[Process, ...] = ()
     try:
-        for config in configs:
-            processes = (*processes, _spawn(config))
-            # Each is on record before the next is started: an interruption leaves none behind.
-            (home / RECORD).write_bytes(msgspec.json.encode(processes))
+        with _uninterrupted():
+            for config in configs:
+                processes = (*processes, _spawn(config))
+                (home / RECORD).write_bytes(msgspec.json.encode(processes))
         _await_ready(home, processes, len(names) - 2)
     except BaseException:
         down(home)
         raise
     return LocalNet(value_digest(load_genesis(home)), processes, home / "node" / "door.sock")
+
+
+def _create_whole(home: Path, names: list[str]) -> None:
+    """A whole network or none: what an interrupted creation has made so far is of no use, so it is removed."""
+    if _has_parts(home):
+        raise PolicyRefused(
+            f"{home} holds keys but no network, as a start that was killed leaves them",
+            field="QUORATE_HOME",
+            fix="quorate localnet down --purge, or choose another QUORATE_HOME",
+        )
+    try:
+        with _disk_errors(home):
+            create(home, names)
+    except BaseException:
+        _purge(home)
+        raise
+
+
+def _has_parts(home: Path) -> bool:
+    return any((home / name).exists() for name in ("authority.key", "client", "sequencer", "node"))
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits until every process that was started is on record, so that none is left behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for late in came:
+        signal.raise_signal(late)
 
 
 def check_socket_path(home: Path) -> None:
@@ -328,7 +375,7 @@ def memory_kib(pid: int) -> int:
 def down(home: Path, *, purge: bool = False) -> list[str]:
     """Stops every process on record, the requester's side first; with `purge` removes the whole network, keys
     included."""
-    if not (home / "network.cbor").exists() and not recorded(home):
+    if not (home / "network.cbor").exists() and not recorded(home) and not (purge and _has_parts(home)):
         raise NoNetwork(f"no network under {home}", field="QUORATE_HOME", fix="quorate localnet up")
     running = [process for process in recorded(home) if _alive(process)]
     for process in running:

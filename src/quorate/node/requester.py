@@ -406,13 +406,13 @@ class RequesterNode(PostingShell):
         return self.state(job)
 
     async def receipt(self, job: JobId) -> Receipt:
-        return views.receipt(self, self.state(job))
+        return views.receipt(self.state(job), self.genesis, self.postbox, self.trade)
 
     def result(self, job: JobId) -> ResultView:
-        return views.result(self, self.state(job))
+        return views.result(self.state(job))
 
     def quote(self, request: QuoteRequest) -> dict[str, object]:
         return self.trade.quote(request, self.jobs.values(), self.world.clock.now_ms())
 
     def overview(self) -> dict[str, object]:
-        return views.overview(self)
+        return views.overview(self, self.ledger, self.trade, len(self.jobs))

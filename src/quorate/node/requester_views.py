@@ -3,22 +3,22 @@ changes anything."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from quorate import errors
 from quorate.errors import JobError, NotFinished, QuorateError
+from quorate.jobs.conclude import receipt as concluded
 from quorate.jobs.state import TERMINAL, JobState
 from quorate.jobs.statements import own_statements
 from quorate.model.evidence import Signed
+from quorate.model.network import Genesis
 from quorate.model.outcome import Receipt
 from quorate.model.submission import Delivered, ResultView
-from quorate.model.units import MicroCredits
+from quorate.model.units import MicroCredits, NodeId
+from quorate.node.postbox import Postbox
+from quorate.node.shell import Shell
+from quorate.node.trade import Trade
 
-if TYPE_CHECKING:
-    from quorate.node.requester import RequesterNode
 
-
-def result(node: RequesterNode, state: JobState) -> ResultView:
+def result(state: JobState) -> ResultView:
     """The agreed outcome with every stored copy. Raises the error that the job ended with, or NotFinished."""
     if state.condition not in TERMINAL:
         raise NotFinished(f"the job is {state.condition}", field="job", fix="quorate compute status --watch")
@@ -59,22 +59,20 @@ def paid(state: JobState) -> int:
     return sum(payment.amount_micro for payment in settled.payments if payment.reason in ("price", "attempt"))
 
 
-def receipt(node: RequesterNode, state: JobState) -> Receipt:
+def receipt(state: JobState, genesis: Genesis, postbox: Postbox, trade: Trade) -> Receipt:
     """Everything about the job that was signed, with what verifies it."""
-    from quorate.jobs.conclude import receipt as concluded
-
     if state.agreement_signed is None or state.roster is None or state.verdict is None:
         raise NotFinished("there is no verdict to show", field="job", fix="quorate compute status --watch")
-    own = tuple(node.postbox.sign(own_statements(state)))
-    offers = tuple(node.trade.signed_offer(entry.provider) for entry in state.roster.entries)
+    own = tuple(postbox.sign(own_statements(state)))
+    offers = tuple(trade.signed_offer(entry.provider) for entry in state.roster.entries)
     quoted = (*_quoted(state), *own, *offers)
     return concluded(
         state,
-        genesis=node.genesis,
+        genesis=genesis,
         offers=offers,
         own=own,
-        bundles=tuple(node.postbox.directory[signer] for signer in dict.fromkeys(item.signer for item in quoted)),
-        stamps=node.stamps.of(quoted),
+        bundles=tuple(postbox.directory[signer] for signer in dict.fromkeys(item.signer for item in quoted)),
+        stamps=postbox.stamps.of(quoted),
     )
 
 
@@ -90,15 +88,15 @@ def _quoted(state: JobState) -> list[Signed]:
     return found
 
 
-def overview(node: RequesterNode) -> dict[str, object]:
+def overview(node: Shell, ledger: NodeId, trade: Trade, jobs_open: int) -> dict[str, object]:
     """The network as this node sees it."""
     return {
         "network": node.network.hex(),
         "name": node.genesis.name,
         "node": node.node_id.hex(),
-        "sequencer": node.ledger.hex(),
+        "sequencer": ledger.hex(),
         "peers": len(node.world.transport.peers()),
-        "standing_offers": node.trade.standing_offers(),
-        "jobs_open": len(node.jobs),
-        "ledger_height": node.trade.height,
+        "standing_offers": trade.standing_offers(),
+        "jobs_open": jobs_open,
+        "ledger_height": trade.height,
     }

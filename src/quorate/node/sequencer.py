@@ -125,12 +125,11 @@ class SequencerNode(Shell):
         self._note(produced)
 
     def _note(self, produced: Produced) -> None:
-        for reply in produced.replies:
-            if reply.fresh:
-                for logged in reply.events:
-                    kind = EVENTS.of(logged.event)
-                    if kind is not None:
-                        self.overdue.note(self.state, decode(logged.event, kind))
+        fresh = [logged.event for reply in produced.replies if reply.fresh for logged in reply.events]
+        for event in fresh:
+            kind = EVENTS.of(event)
+            if kind is not None:
+                self.overdue.note(self.state, decode(event, kind))
         self._schedule()
 
     def _answer(self, reply: Reply, tx: AuthenticatedTx, turn: Turn) -> None:

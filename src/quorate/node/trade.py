@@ -3,10 +3,12 @@ here."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from quorate.crypto.digests import digest
 from quorate.errors import NoNetwork
+from quorate.jobs.quote import quote
 from quorate.jobs.state import JobState, Matched, Note, Unmatched
 from quorate.market.book import Book
 from quorate.market.matching import Match, Removal, Request, Standing, match
@@ -21,6 +23,7 @@ from quorate.model.transaction import Standing as StandingAnswer
 from quorate.model.units import Digest, JobId, Millis, NodeId
 
 ASK_EVERY_MS = 1_000
+WEIGH_EVERY_MS = 200
 ASK_SOON_MS = 100
 
 
@@ -35,6 +38,8 @@ class Trade:
         self._book = Book()
         self._reputation: dict[NodeId, int] = {}
         self._standing: dict[Digest, int] = {}
+        self._weighed = Standing({}, {})
+        self._weighed_ms = Millis(0)
         self.height = 0
 
     def learn(self, signed: Signed, offer: Offer) -> None:
@@ -77,7 +82,9 @@ class Trade:
     def match(self, state: JobState, jobs: Iterable[JobState], now_ms: Millis) -> Matched | Unmatched:
         """The event that answers the job's wish for a match."""
         found = match(
-            self._request(state.value, state.job_id, state.audit_seed, now_ms), self._live(now_ms), self._weights(jobs)
+            self._request(state.value, state.job_id, state.audit_seed, now_ms),
+            self._live(now_ms),
+            self._weights(jobs, now_ms),
         )
         removed = tuple(_note(removal, now_ms) for removal in found.removed)
         if isinstance(found, Match):
@@ -86,12 +93,10 @@ class Trade:
 
     def quote(self, request: QuoteRequest, jobs: Iterable[JobState], now_ms: Millis) -> dict[str, object]:
         """Price, odds and who sees what, for a job as it would be matched now."""
-        from quorate.jobs.quote import quote
-
         job = _as_if(request)
         asked = self._request(job, JobId(digest("quote", b"")), digest("quote", b"seed"), now_ms)
         listings = self._live(now_ms)
-        found = match(asked, listings, self._weights(jobs))
+        found = match(asked, listings, self._weights(jobs, now_ms))
         return quote(
             job, found, {listing.offer.provider: listing.offer for listing in listings}, request.colluders_per_mille
         )
@@ -111,20 +116,23 @@ class Trade:
     def _live(self, now_ms: Millis):  # type: ignore[no-untyped-def]
         return tuple(self._book.live(now_ms, self._standing))
 
-    def _weights(self, jobs: Iterable[JobState]) -> Standing:
-        """Load as seen from here: places given and not yet committed, against the slots offered."""
-        held: dict[NodeId, int] = {}
-        for state in jobs:
-            if state.stage == "round":
-                for slot in state.current.live:
-                    if slot.commit is None:
-                        held[slot.member] = held.get(slot.member, 0) + 1
+    def _weights(self, jobs: Iterable[JobState], now_ms: Millis) -> Standing:
+        """Load as seen from here, taken anew a few times a second: jobs that come together share one roster."""
+        if now_ms >= self._weighed_ms + WEIGH_EVERY_MS or not self._weighed.reputation:
+            self._weighed = Standing(self._reputation, self._loads(jobs))
+            self._weighed_ms = now_ms
+        return self._weighed
+
+    def _loads(self, jobs: Iterable[JobState]) -> dict[NodeId, int]:
+        """Places given and not yet committed, against the slots offered, per mille."""
+        rounds = (state.current for state in jobs if state.stage == "round")
+        held = Counter(slot.member for current in rounds for slot in current.live if slot.commit is None)
         loads = {}
         for member, count in held.items():
             listing = self._book.get(member)
             # Full slots still leave a tenth of the weight: a busy provider is less likely, never impossible.
             loads[member] = min(900, 900 * count // max(1, 8 * listing.offer.slots if listing else 8))
-        return Standing(self._reputation, loads)
+        return loads
 
 
 def _note(removal: Removal, now_ms: Millis) -> Note:

@@ -7,6 +7,8 @@ bytes). The body is the claim as it is voted on and delivered; the nonce keeps a
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from quorate.crypto.digests import digest
 from quorate.errors import BadCommitment
 from quorate.model.claim import ClaimBody, Opening
@@ -17,8 +19,9 @@ COMMIT_DOMAIN = "commit"
 NONCE_BYTES = 32
 
 
+@lru_cache(maxsize=4096)
 def commit_digest(network: Digest, assignment_digest: Digest, member: NodeId, body: ClaimBody, nonce: bytes) -> Digest:
-    """What a member signs before it shows its claim."""
+    """What a member signs before it shows its claim. Remembered, because each party checks an opening many times."""
     return digest(COMMIT_DOMAIN, network, assignment_digest, member, encode(body), nonce)
 
 

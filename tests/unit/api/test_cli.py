@@ -15,7 +15,7 @@ import pytest
 from cyclopts import App
 from tests.support.terminal import Cli, cli_for
 
-from quorate.api import cli, problems
+from quorate.api import cli_tree, problems
 from quorate.errors import PathTooLong
 
 HEAVY = {"wasmtime", "zenoh", "fastapi", "cryptography", "httpx2", "uvicorn", "asyncio", "cbor2", "rich.markdown"}
@@ -34,7 +34,7 @@ def commands(app: App, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, 
             yield from commands(app[name], (*path, name))
 
 
-COMMANDS = dict(commands(cli.app))
+COMMANDS = dict(commands(cli_tree.app))
 VERBS = [path for path in COMMANDS if path]
 
 
@@ -69,7 +69,7 @@ def test_every_example_parses(path: tuple[str, ...]) -> None:
         tokens = shlex.split(line)
         assert tokens[0] == "quorate"
         rest = tokens[3:] if tokens[1:2] == ["--home"] else tokens[1:]
-        command, *_ = cli.app.parse_args(rest, exit_on_error=False, print_error=False)
+        command, *_ = cli_tree.app.parse_args(rest, exit_on_error=False, print_error=False)
         assert callable(command)
 
 

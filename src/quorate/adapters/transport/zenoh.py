@@ -221,14 +221,16 @@ class _Link:
             while True:
                 sample: zenoh.Sample | None = messages.recv()
                 while sample is not None:
-                    payload = sample.payload.to_bytes()
-                    self._read_bytes += len(payload)
-                    self._bridge.post(self._receive, payload)
-                    while self._is_full() and not self._closing:
-                        time.sleep(_FULL_PAUSE_S)
+                    self._hand_over(sample.payload.to_bytes())
                     sample = messages.try_recv()
         except zenoh.ZError:
             return  # undeclared: the session is closing
+
+    def _hand_over(self, payload: bytes) -> None:
+        self._read_bytes += len(payload)
+        self._bridge.post(self._receive, payload)
+        while self._is_full() and not self._closing:
+            time.sleep(_FULL_PAUSE_S)
 
     def _is_full(self) -> bool:
         return self._read_bytes - self._received_bytes + self._inbox.waiting_bytes > INBOX_BYTES_MAX

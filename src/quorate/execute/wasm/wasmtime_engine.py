@@ -395,7 +395,9 @@ def _creator_of(memory: LinearMemory) -> Any:
         memory.release(handle)
 
     @bindings.wasmtime_new_memory_callback_t  # type: ignore[untyped-decorator]
-    def create(env: Any, kind: Any, minimum: int, maximum: int, reserved: int, guard: int, slot: Any) -> int:
+    def create(*call: Any) -> int:
+        # The C signature: environment, memory type, minimum, maximum, reserved, guard, where to put the memory.
+        _, _, minimum, _, reserved, guard, slot = call
         try:
             handle = memory.create(minimum, reserved, guard)
         except MemoryRefused as refusal:
