@@ -57,14 +57,19 @@ class Forge:
         rounds = (*receipt.rounds[: number - 1], record, *receipt.rounds[number:])
         return self.put(receipt, rounds=rounds)
 
-    def proven(self, event: Value | bytes, like: Proven, who: Identity | None = None, **changes: Any) -> Proven:
-        """An event in a log of its own, of one event, under a checkpoint that the sequencer (or `who`) signs."""
+    def proven(
+        self, event: Value | bytes, like: Proven, who: Identity | None = None, size: int = 0, **changes: Any
+    ) -> Proven:
+        """An event at the end of another log of the same size (or `size`), under a checkpoint that the sequencer (or
+        `who`) signs."""
         data = event if isinstance(event, bytes) else encode(event)
         checkpoint = decode(like.checkpoint.body, Checkpoint)
-        root = merkle.root([event_leaf(data)])
-        values = {"size": 1, "root": root, **changes}
+        size = size or checkpoint.size
+        others = [event_leaf(place.to_bytes(4, "big")) for place in range(size - 1)]
+        tree = merkle.levels([*others, event_leaf(data)])
+        values = {"size": size, "root": tree[-1][0], **changes}
         (signed,) = self.town.sign(who or self.town.sequencer, replace(checkpoint, **values))
-        return Proven(event=data, index=0, path=(), checkpoint=signed)
+        return Proven(event=data, index=size - 1, path=merkle.path(tree, size - 1), checkpoint=signed)
 
 
 Path = tuple[str | int, ...]

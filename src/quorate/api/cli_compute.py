@@ -45,10 +45,9 @@ Key = Annotated[str, Parameter(group=CLOCKS)]
 async def _submitted(client: Client, draft: Draft, key: str) -> str:
     foreground.on_interruption("interrupted while submitting; quorate compute list shows whether the job was taken")
     job = await client.submit(draft, key)
-    if not draft.private:
-        # A sealed job is drawn when `submit` is back; for a public one it is asked whether it found its members.
-        if error := ending(await client.status(job)):
-            raise error
+    # A sealed job is drawn when `submit` is back; of a public one it is asked whether it found its members.
+    if not draft.private and (error := ending(await client.status(job))):
+        raise error
     foreground.follow(job)
     return job
 

@@ -78,7 +78,7 @@ def print_quote(found: Mapping[str, Any]) -> None:
 
 def refusal(found: Mapping[str, Any]) -> QuorateError | None:
     """The error that the job would end with if it were submitted now; None when it could be matched."""
-    if not found["error"]:
+    if not found.get("error"):
         return None
     from quorate.api.problems import error_named
 

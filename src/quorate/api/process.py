@@ -1,4 +1,5 @@
-"""The entry of one process of a network: `python -m quorate.api.process FOLDER/config.json`. Ends on SIGTERM or SIGINT, cleanly."""
+"""The entry of one process of a network: `python -m quorate.api.process FOLDER/config.json`. Ends on SIGTERM or SIGINT,
+cleanly."""
 
 from __future__ import annotations
 

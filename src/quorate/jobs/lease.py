@@ -38,11 +38,11 @@ from quorate.jobs.lease_state import (
     Unopenable,
     Windows,
     assignment_of,
+    close_of,
 )
 from quorate.jobs.lease_statements import ack, cancel_ack, commitment, delivery, opening, started, valid_openings
 from quorate.model.assignment import Assignment, CancelOrder
 from quorate.model.claim import DeliveryAck, Opening, RoundAbort, RoundClose
-from quorate.model.codec import decode
 from quorate.model.effects import Check, Effect, Fetch, Post, Run, Send, Stop
 from quorate.model.evidence import Signed
 from quorate.model.transaction import Equivocation
@@ -92,7 +92,8 @@ def step(state: LeaseState, event: Event, now: Millis) -> Step:
 
 
 def must_save(before: LeaseState, after: LeaseState) -> bool:
-    """Whether the change has to survive a crash. Fetching and running begin again; openings of others are sent again."""
+    """Whether the change has to survive a crash. Fetching and running begin again; openings of others are sent
+    again."""
     return _kept(before) != _kept(after)
 
 
@@ -232,7 +233,7 @@ def _deliver_if_accepted(state: LeaseState, now: Millis) -> Step:
     """Message 10: a member releases its ciphertexts once it has computed the acceptance itself."""
     if state.close is None:
         return state, ()
-    close = decode(state.close.body, RoundClose)
+    close = close_of(state.close.body)
     proof = state.terms.proof
     width = width_of(proof, close.round, close.audit_seed, close.commits[0])
     result = count_openings(valid_openings(state), proof, width)
@@ -263,7 +264,7 @@ def _restarted(state: LeaseState, event: Restarted, now: Millis) -> Step:
         return state, (Send(state.node, commitment(state)), *forcing.resume(state))
     if state.stage in ("opened", "delivered"):
         assert state.close is not None
-        close = decode(state.close.body, RoundClose)
+        close = close_of(state.close.body)
         state, effects = _closed(state, close, state.close, now)
         return state, (*effects, *forcing.resume(state))
     return state, ()

@@ -11,7 +11,7 @@ import msgspec
 from quorate.crypto.digests import body_digest
 from quorate.model.agreement import Agreement
 from quorate.model.assignment import Assignment, Brief
-from quorate.model.claim import ClaimBody, Opening
+from quorate.model.claim import ClaimBody, Opening, RoundClose
 from quorate.model.codec import Value, decode
 from quorate.model.effects import Effect
 from quorate.model.evidence import Proven, Signed
@@ -91,6 +91,11 @@ def agreement_of(body: bytes) -> Agreement:
 @lru_cache(maxsize=2048)
 def job_of(body: bytes) -> Job:
     return decode(body, Job)
+
+
+@lru_cache(maxsize=2048)
+def close_of(body: bytes) -> RoundClose:
+    return decode(body, RoundClose)
 
 
 class Checked(msgspec.Struct, frozen=True):

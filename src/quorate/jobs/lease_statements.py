@@ -3,10 +3,9 @@ the same bytes (protocol R4)."""
 
 from __future__ import annotations
 
-from quorate.jobs.lease_state import LeaseState
+from quorate.jobs.lease_state import LeaseState, close_of
 from quorate.model.assignment import Ack, CancelAck, Started
-from quorate.model.claim import Commit, Delivery, Opening, RoundClose
-from quorate.model.codec import decode
+from quorate.model.claim import Commit, Delivery, Opening
 from quorate.model.effects import Send
 from quorate.model.units import NodeId
 from quorate.verify.claims import commit_digest
@@ -71,7 +70,7 @@ def cancel_ack(state: LeaseState) -> Send:
 def valid_openings(state: LeaseState) -> dict[NodeId, Opening]:
     """Openings (its own among them) that open the commitments listed in the RoundClose, in its order."""
     assert state.close is not None
-    close = decode(state.close.body, RoundClose)
+    close = close_of(state.close.body)
     known = {value.member: value for value in (*state.openings, opening(state))}
     valid: dict[NodeId, Opening] = {}
     for member, commitment in zip(close.members, close.commits, strict=True):

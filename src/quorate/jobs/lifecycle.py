@@ -65,8 +65,8 @@ def step(state: JobState, event: Event, now: Millis) -> Step:
 
 
 def must_save(before: JobState, after: JobState) -> bool:
-    """Whether the change has to survive a crash. What members say is asked for again after a restart; what this node has
-    decided, and whatever it would otherwise decide differently, is saved."""
+    """Whether the change has to survive a crash. What members say is asked for again after a restart; what this node
+    has decided, and whatever it would otherwise decide differently, is saved."""
     return _kept(before) != _kept(after)
 
 

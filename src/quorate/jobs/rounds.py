@@ -14,12 +14,11 @@ from collections.abc import Mapping
 import msgspec
 
 from quorate.cohort.selection import candidates, wrapped_members
-from quorate.crypto.digests import value_digest
 from quorate.jobs import endings
 from quorate.jobs.clocks import OPEN_GRACE_MS, OPEN_MS, PROBE_MS, RUN_GRACE_MS, SILENCE_MS
 from quorate.jobs.moves import Step, note, replace, slot_of, with_round, with_slot
 from quorate.jobs.state import Arrival, Condition, JobState, Received, Round, Slot
-from quorate.jobs.statements import assignment, cancel_order, openings
+from quorate.jobs.statements import assignment, assignment_digest, cancel_order, openings
 from quorate.model.assignment import Ack, Brief, CancelAck, Started
 from quorate.model.claim import Commit, Delivery, Opening, RoundAbort, RoundClose
 from quorate.model.codec import decode
@@ -105,7 +104,7 @@ def received(state: JobState, event: Received, now: Millis) -> Step:
 
 
 def _acked(state: JobState, slot: Slot, ack: Ack, event: Received, now: Millis) -> Step:
-    if ack.assignment != value_digest(assignment(state, state.current, slot.member)):
+    if ack.assignment != assignment_digest(assignment(state, state.current, slot.member)):
         return state, ()
     if ack.refusal:
         return _lose(state, slot, f"refused: {ack.refusal}", now)
@@ -122,7 +121,7 @@ def _started(state: JobState, slot: Slot, now: Millis) -> Step:
 
 
 def _committed(state: JobState, slot: Slot, commit: Commit, event: Received, now: Millis) -> Step:
-    if commit.assignment != value_digest(assignment(state, state.current, slot.member)):
+    if commit.assignment != assignment_digest(assignment(state, state.current, slot.member)):
         return state, ()
     if slot.commit is not None:
         if commit.commit == slot.commitment:

@@ -5,8 +5,8 @@ simple values other than true, false and null, indefinite lengths, duplicate key
 it. `cbor2` sorts keys length first (RFC 7049); for text keys that order and the bytewise order of RFC 8949 are the
 same.
 
-Decoding is strict: the size is checked first, then the bytes are decoded, converted to the value's types (which leaves no room
-for tags, floats or keys that are not text), encoded again and compared.
+Decoding is strict: the size is checked first, then the bytes are decoded, converted to the value's types (which leaves
+no room for tags, floats or keys that are not text), encoded again and compared.
 """
 
 from __future__ import annotations

@@ -826,9 +826,16 @@ def the_settlement_is_younger_than_its_checkpoint(forge: Forge, some: Receipts) 
 
 @caught_by("settlement")
 def the_ledger_shows_two_logs_of_one_size(forge: Forge, some: Receipts) -> Receipt:
-    """Escrow and settlement each in a log of one event: two histories in one receipt."""
-    one = forge.put(some["plain"], escrow=forge.proven(some["plain"].escrow.event, some["plain"].escrow))
-    return with_settlement(forge, one)
+    """Escrow and settlement each in a log of nine events: two histories in one receipt."""
+    plain, proven = some["plain"], some["plain"].settlement
+    escrow = forge.proven(plain.escrow.event, plain.escrow, size=9)
+    return forge.put(plain, escrow=escrow, settlement=forge.proven(proven.event, proven, size=9))
+
+
+@caught_by("settlement")
+def the_ledgers_log_shrinks(forge: Forge, some: Receipts) -> Receipt:
+    proven = some["plain"].settlement
+    return forge.put(some["plain"], settlement=forge.proven(proven.event, proven, size=1))
 
 
 @caught_by("settlement")

@@ -221,23 +221,24 @@ def accepts_what_nobody_saw(forge: Forge, receipt: Receipt, ruled: Settlement) -
     return {"accepted": True}
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        pays_a_stranger,
-        pays_twice,
-        pays_above_the_attempt_fee,
-        pays_above_the_price,
-        keeps_a_part,
-        refunds_somebody_else,
-        slashes_a_stranger,
-        slashes_more_than_the_bond,
-        moves_a_strangers_reputation,
-        accepts_what_nobody_saw,
-    ],
-    ids=lambda change: change.__name__,
-)
-def test_a_ruling_beyond_the_agreement_is_caught(forge: Forge, receipts: dict[str, Receipt], change: Change) -> None:
+BEYOND = [
+    (pays_a_stranger, "was not drawn"),
+    (pays_twice, "pays a member twice"),
+    (pays_above_the_attempt_fee, "more than was agreed"),
+    (pays_above_the_price, "more than was agreed"),
+    (keeps_a_part, "does not empty the escrow"),
+    (refunds_somebody_else, "refund to somebody else"),
+    (slashes_a_stranger, "not at stake"),
+    (slashes_more_than_the_bond, "not at stake"),
+    (moves_a_strangers_reputation, "not drawn"),
+    (accepts_what_nobody_saw, "not what the evidence says"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), BEYOND, ids=[change.__name__ for change, _ in BEYOND])
+def test_a_ruling_beyond_the_agreement_is_caught(
+    forge: Forge, receipts: dict[str, Receipt], change: Change, words: str
+) -> None:
     receipt = receipts["cancelled late"]
     proven = receipt.settlement
     assert proven is not None
@@ -245,6 +246,7 @@ def test_a_ruling_beyond_the_agreement_is_caught(forge: Forge, receipts: dict[st
     changed = replace(ruled, **change(forge, receipt, ruled))
     report = check(forge.put(receipt, settlement=forge.proven(changed, proven)), network=forge.town.network)
     assert (report.outcome, report.step) == ("invalid", 12), report.line
+    assert words in report.line
 
 
 def test_within_the_bounds_the_ledger_is_taken_at_its_word(forge: Forge, receipts: dict[str, Receipt]) -> None:
