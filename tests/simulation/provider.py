@@ -100,11 +100,12 @@ class SimulatedProvider(PostingNode):
             return
         state, effects = lease.step(before, event, self.now())
         if state is not before:
-            self._became(key, state, turn)
+            self._became(key, state, turn, save=lease.must_save(before, state))
         self.carry_out(key, effects, turn)
 
-    def _became(self, key: bytes, state: LeaseState, turn: Turn) -> None:
-        turn.save("lease", key, state)
+    def _became(self, key: bytes, state: LeaseState, turn: Turn, *, save: bool = True) -> None:
+        if save:
+            turn.save("lease", key, state)
         if state.stage == "done":
             self.leases.pop(key, None)
             self._done[key] = state

@@ -108,7 +108,7 @@ class SimulatedRequester(PostingNode):
             return
         state, effects = self.tampered(before, *lifecycle.step(before, event, self.now()))
         if state is not before:
-            self._became(before, state, turn)
+            self._became(before, state, turn, save=lifecycle.must_save(before, state))
         self.carry_out(job, effects, turn)
 
     def tampered(
@@ -121,8 +121,9 @@ class SimulatedRequester(PostingNode):
             if kind == "job":
                 self.world.told(self.node_id, "job saved", state)
 
-    def _became(self, before: JobState | None, state: JobState, turn: Turn) -> None:
-        turn.save("job", state.job_id, state)
+    def _became(self, before: JobState | None, state: JobState, turn: Turn, *, save: bool = True) -> None:
+        if save:
+            turn.save("job", state.job_id, state)
         self._live(state)
         self.world.told(self.node_id, "job", (before, state))
         self.wake(state.job_id, lifecycle.deadline(state))

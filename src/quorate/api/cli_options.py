@@ -52,9 +52,9 @@ class JobOptions:
 
     wasm: Annotated[Path, Parameter(group=WHAT)]
     """The program: a WebAssembly module, or its text form (.wat)."""
-    input: Annotated[Path | None, Parameter(group=WHAT)] = None
+    input: Annotated[Path | None, Parameter(group=WHAT, allow_leading_hyphen=True)] = None
     """The input file; - is standard input. Without it the input is empty."""
-    arg: Annotated[tuple[str, ...], Parameter(group=WHAT)] = ()
+    arg: Annotated[tuple[str, ...], Parameter(group=WHAT, allow_leading_hyphen=True)] = ()
     """One argument of the program; may be given several times. Arguments are never private."""
     entry: Annotated[str, Parameter(group=WHAT)] = ""
     """The exported function to start at (default: run for a pure module, _start for a command)."""

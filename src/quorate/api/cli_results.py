@@ -155,7 +155,9 @@ def logs(job: Job, *, output: Output = PLAIN) -> int:
     return with_client(work)
 
 
-def receipt(job: Job, *, out: Path = RECEIPT, output: Output = PLAIN) -> int:
+def receipt(
+    job: Job, *, out: Annotated[Path, Parameter(allow_leading_hyphen=True)] = RECEIPT, output: Output = PLAIN
+) -> int:
     """Write the receipt of a job to a file that anyone can verify offline.
 
     Parameters

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -57,7 +56,7 @@ def verify(
     Parameters
     ----------
     receipt
-        The file that `quorate compute receipt` wrote; - is standard input.
+        The file that `quorate compute receipt` wrote.
     network_id
         The id of the network, 64 hexadecimal characters (default: the network under QUORATE_HOME, if there is one).
     """
@@ -96,11 +95,8 @@ def _read(path: Path) -> bytes:
     from quorate.jobs.receipts import JSON_BYTES_MAX
 
     try:
-        if str(path) == "-":
-            data = sys.stdin.buffer.read(JSON_BYTES_MAX + 1)
-        else:
-            with path.open("rb") as file:
-                data = file.read(JSON_BYTES_MAX + 1)
+        with path.open("rb") as file:
+            data = file.read(JSON_BYTES_MAX + 1)
     except OSError as fault:
         raise errors.UnreadableFile(
             f"{path}: {fault.strerror}", field="receipt", fix="quorate compute receipt JOB writes one"

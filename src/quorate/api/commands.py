@@ -15,8 +15,8 @@ from typing import Protocol
 
 from quorate.crypto.digests import blob_digest
 from quorate.errors import InvalidField, PathTooLong, TooLarge, UnknownBlob, UnknownJob
-from quorate.jobs.clocks import phase_deadline, running_clock
-from quorate.jobs.state import TERMINAL, JobState
+from quorate.jobs.explain import explain as explained
+from quorate.jobs.state import JobState
 from quorate.model.network import Genesis
 from quorate.model.outcome import Receipt
 from quorate.model.submission import Accepted, Draws, JobIds, QuoteRequest, ResultView, Submission, Wraps
@@ -121,18 +121,8 @@ def waiting(ask: JobIds) -> JobIds:
 
 
 def explain(state: JobState, now_ms: Millis) -> dict[str, object]:
-    """What was decided about the job by which rule, which phase clock is running, and what is left of it."""
-    clock = "none" if state.condition in TERMINAL else running_clock(state)
-    return {
-        "job": state.job_id.hex(),
-        "state": state.condition,
-        "stage": state.stage,
-        "clock": clock,
-        "clock_left_ms": max(0, phase_deadline(state) - now_ms) if clock != "none" else 0,
-        "error": state.error,
-        "detail": state.detail,
-        "notes": [{"time_ms": line.time_ms, "text": line.text} for line in state.notes],
-    }
+    """Which rule removed which node, who was asked, which phase clock is running, and what is left of it."""
+    return dict(explained(state, now_ms).to_dict())
 
 
 def newest(desk: Desk, limit: int) -> list[JobState]:

@@ -21,6 +21,7 @@ from quorate.model.units import Digest, NodeId
 
 STAMP_DOMAIN = "stamp"
 REMEMBERED_STAMPS_MAX = 4096
+REMEMBERED_TREES_MAX = 64
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Verifier:
         self._network = network
         self._policy = policy
         self._verified: OrderedDict[Stamp, None] = OrderedDict()
+        self._nodes: OrderedDict[Stamp, merkle.Known] = OrderedDict()
 
     def check(self, signature: Signature, noun: str, body: Digest) -> None:
         """Raises BadSignature, its field naming what fails, unless `signature` is its signer's over `body` as a `noun`
@@ -85,12 +87,21 @@ class Verifier:
         stamp = signature.stamp
         bundle = self._bundle(stamp)
         leaf = leaf_digest(signature.salt, noun, body)
-        merkle.verify(stamp.root, leaf, signature.index, stamp.size, signature.path)
         self._check_stamp(stamp, bundle)
+        merkle.verify_known(self._nodes_of(stamp), leaf, signature.index, stamp.size, signature.path)
 
     def check_stamp(self, stamp: Stamp) -> None:
         """The same for a stamp alone."""
         self._check_stamp(stamp, self._bundle(stamp))
+
+    def _nodes_of(self, stamp: Stamp) -> merkle.Known:
+        """What is known of the stamp's tree: a batch is mostly checked at once, and then mostly by comparing."""
+        nodes = self._nodes.get(stamp)
+        if nodes is None:
+            nodes = self._nodes[stamp] = {merkle.top(stamp.size): stamp.root}
+            if len(self._nodes) > REMEMBERED_TREES_MAX:
+                self._nodes.popitem(last=False)
+        return nodes
 
     def _bundle(self, stamp: Stamp) -> KeyBundle:
         if stamp.network != self._network:

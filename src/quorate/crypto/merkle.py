@@ -67,3 +67,50 @@ def verify(expected_root: bytes, leaf: Digest, index: int, size: int, siblings: 
     """Raises BadSignature unless `leaf` stands at `index` of the `size` leaves under `expected_root`."""
     if folded(leaf, index, size, siblings) != expected_root:
         raise BadSignature("the path leads to another root", field="path")
+
+
+Known = dict[tuple[int, int], bytes]
+"""Nodes of one tree that are authenticated, by level and index. Whenever one is here, so are its sibling and its
+parent."""
+
+
+def verify_known(known: Known, leaf: Digest, index: int, size: int, siblings: Sequence[bytes]) -> None:
+    """The same as `verify` for many leaves of one tree: `known` holds at least the root, and grows by what each path
+    shows. A node that is known is compared instead of hashed; every sibling is still checked, so that no path is
+    accepted that another verifier would refuse."""
+    if not 0 <= index < size:
+        raise BadSignature(f"leaf {index} of {size}", field="index", limit=f"0 to {size - 1}")
+    learned: Known = {}
+    node: bytes = leaf
+    trusted, last, level, used = False, size - 1, 0, 0
+    while last:
+        trusted = trusted or _is_known(known, (level, index), node)
+        if index % 2 or index < last:
+            if used == len(siblings):
+                raise BadSignature("too short", field="path")
+            sibling, used = siblings[used], used + 1
+            if trusted:
+                _is_known(known, (level, index ^ 1), sibling)
+            else:
+                learned[level, index], learned[level, index ^ 1] = node, sibling
+                node = digest(NODE_DOMAIN, sibling, node) if index % 2 else digest(NODE_DOMAIN, node, sibling)
+        elif not trusted:
+            learned[level, index] = node
+        index, last, level = index // 2, last // 2, level + 1
+    if used != len(siblings):
+        raise BadSignature("too long", field="path")
+    if not trusted:
+        _is_known(known, (level, 0), node)
+    known.update(learned)
+
+
+def _is_known(known: Known, place: tuple[int, int], node: bytes) -> bool:
+    seen = known.get(place)
+    if seen is not None and seen != node:
+        raise BadSignature("the path leads to another root", field="path")
+    return seen is not None
+
+
+def top(size: int) -> tuple[int, int]:
+    """The place of the root of a tree of `size` leaves."""
+    return (size - 1).bit_length(), 0

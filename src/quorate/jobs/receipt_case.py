@@ -43,7 +43,7 @@ def short(identity: bytes) -> str:
 def body_of(signed: Signed, kind: type[V]) -> V:
     """The value that was signed, if it is of this kind."""
     if signed.noun != noun(kind):
-        raise Fault(f"a {signed.noun[:32]} stands where a {noun(kind)} belongs")
+        raise Fault(f"noun {signed.noun[:32]} stands where {noun(kind)} belongs")
     return decode(signed.body, kind)
 
 

@@ -35,9 +35,9 @@ def check_settlement(case: Case, pinned: Checkpoint | None) -> str:
     named = (settlement.network, settlement.agreement, settlement.job)
     require(named == (case.network, case.agreement_id, case.job_id), "the settlement is of another agreement")
     after = settlement.height >= case.opened.height and settlement.time_ms >= case.opened.time_ms
-    require(after, "the settlement is older than the escrow")
+    require(after, "the settlement is dated before the escrow")
     within = settlement.height <= checkpoint.height and settlement.time_ms <= checkpoint.time_ms
-    require(within, "the settlement is younger than the checkpoint")
+    require(within, "the settlement is dated after its checkpoint")
     paid = sum(item.amount_micro for item in settlement.payments if item.reason in ("price", "attempt"))
     how = _how(case, settlement)
     return f"{settlement.cause}: {paid} micro-credits paid, {how}, as of checkpoint {checkpoint.height}"

@@ -168,7 +168,7 @@ def check_escrow(case: Case, pinned: Checkpoint | None) -> str:
     require(named == (case.network, case.agreement_id, case.job_id), "the escrow is of another agreement")
     require(opened.escrow_micro == escrow_micro(terms), "the escrow holds another sum than the agreement asks for")
     early = opened.height <= checkpoint.height and opened.time_ms <= checkpoint.time_ms
-    require(early, "the escrow is younger than the checkpoint")
+    require(early, "the escrow is dated after its checkpoint")
     require(opened.time_ms < min(case.job.core.expires_ms, terms.settle_by_ms), "the escrow was opened too late")
     late = [offer for offer in case.offers.values() if offer.expires_ms <= opened.time_ms]
     require(not late, f"the offer of {short(late[0].provider) if late else ''} had expired")

@@ -194,7 +194,8 @@ def _check_trust(case: Case) -> str:
 
 def _check_simulated(case: Case) -> str:
     found = simulated_list(case.receipt)
-    require(case.receipt.simulated == found, f"simulated parts are not named: {', '.join(found) or 'there are none'}")
+    named, due = ", ".join(case.receipt.simulated) or "nothing", ", ".join(found) or "nothing"
+    require(case.receipt.simulated == found, f"it names {named} as simulated, its offers {due}")
     return f"simulated: {', '.join(found)}" if found else "nothing simulated"
 
 

@@ -3,16 +3,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import msgspec
-
 from quorate.model.agreement import Roster
 from quorate.model.codec import Value
 from quorate.model.evidence import Proven, Signed
 from quorate.model.units import Count, Hash, KeyBytes, Node, Word
-
-PARCEL_BYTES_MAX = 32 << 10
 
 
 class Assignment(Value, frozen=True, tag="assignment"):
@@ -35,12 +29,6 @@ class Brief(Value, frozen=True, tag="brief"):
     agreement: Signed
     escrow: Proven
     roster: Roster
-
-
-class Parcel(Value, frozen=True, tag="parcel"):
-    """A small blob that the member will need, sent along so that it need not be fetched. Its digest is its name."""
-
-    data: Annotated[bytes, msgspec.Meta(max_length=PARCEL_BYTES_MAX)]
 
 
 class Ack(Value, frozen=True, tag="ack"):

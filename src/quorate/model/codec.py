@@ -5,13 +5,16 @@ simple values other than true, false and null, indefinite lengths, duplicate key
 it. `cbor2` sorts keys length first (RFC 7049); for text keys that order and the bytewise order of RFC 8949 are the
 same.
 
-Decoding is strict: the size is checked first, then the bytes are decoded, converted to the value's types (which leaves
-no room for tags, floats or keys that are not text), encoded again and compared.
+Decoding is strict: the size is checked first, then the bytes are decoded, converted to the value's types, encoded again
+and compared. Tags and map keys that are not text are refused while reading, because they are also weapons: shared
+references (tags 28 and 29) make a gigabyte out of a megabyte, and keys with equal hashes take quadratic time.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeVar
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 import cbor2
 import msgspec
@@ -52,8 +55,12 @@ def _plain(value: Value) -> dict[str, Any]:
 
 
 def encode(value: Value) -> bytes:
-    """The canonical bytes of `value`. Raises MalformedBytes when they exceed the value's own size limit."""
-    data: bytes = cbor2.dumps(_plain(value), canonical=True)
+    """The canonical bytes of `value`. Raises MalformedBytes when they exceed the value's own size limit, InvalidField
+    for text that is not Unicode (such as a command line argument of stray bytes)."""
+    try:
+        data: bytes = cbor2.dumps(_plain(value), canonical=True)
+    except UnicodeEncodeError as fault:
+        raise InvalidField(f"holds {fault.object[:64]!r}", field=noun(value), limit="Unicode text") from None
     if len(data) > value.size_max:
         raise MalformedBytes(
             f"{type(value).__name__} takes {len(data)} bytes", field="size", limit=f"{value.size_max} bytes"
@@ -62,28 +69,66 @@ def encode(value: Value) -> bytes:
 
 
 def decode(data: bytes, kind: type[V]) -> V:
-    """The value of type `kind` in `data`. Raises MalformedBytes, naming the fault, for anything but its one byte
-    form."""
+    """The value of type `kind` in `data`. Raises MalformedBytes for anything but its one byte form; `field` is the path
+    of the field at fault, `size`, `v` (another version), or `encoding` (the right value in another form)."""
     if len(data) > kind.size_max:
         raise MalformedBytes(f"{len(data)} bytes", field="size", limit=f"{kind.size_max} bytes", evidence=data[:256])
     plain = _loaded(data)
-    if not isinstance(plain, dict) or plain.pop("v", None) != VERSION:
+    version = plain.pop("v", None) if isinstance(plain, dict) else None
+    if type(version) is not int or version != VERSION:
         raise MalformedBytes("not a map of this version", field="v", limit=f"version {VERSION}", evidence=data[:256])
     try:
-        value = msgspec.convert(plain, kind, strict=True)
+        value = msgspec.convert(plain, kind, strict=True, builtin_types=(bytes,))
     except (msgspec.ValidationError, RecursionError, InvalidField) as fault:
         _require_canonical(data)
-        raise MalformedBytes(str(fault), field=kind.__name__, evidence=data[:256]) from None
+        raise _misfit(fault, kind, data) from None
     if cbor2.dumps(_plain(value), canonical=True) != data:
         _require_canonical(data)
-        # Canonical, and yet not what the value encodes to: a field with a default was left out.
-        raise MalformedBytes("a field is left out", field=kind.__name__, evidence=data[:256])
+        # Canonical, and yet not what the value encodes to: the noun is missing, for msgspec does not ask for it.
+        raise MalformedBytes(f"{kind.__name__}: a field is left out", field="type", evidence=data[:256])
     return value
+
+
+def noun_in(data: bytes) -> str:
+    """The noun that a map names, empty if it names none; nothing else about it is checked. Raises MalformedBytes."""
+    plain = _loaded(data)
+    found = plain.get("type") if isinstance(plain, dict) else None
+    return found if isinstance(found, str) else ""
+
+
+class _NoTags(Mapping[int, Callable[..., NoReturn]]):
+    """A decoder for every tag there is, which refuses it."""
+
+    def __getitem__(self, tag: int) -> Callable[..., NoReturn]:
+        return _refuse_tag
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 1
+
+
+def _refuse_tag(*_: object) -> NoReturn:
+    raise ValueError("a tag")
+
+
+_NO_TAGS = _NoTags()
+_PLACE = re.compile(r"(?P<text>.*?)(?: - at `\$\.?(?P<path>[\w.\[\]]*)`)?", re.DOTALL)
+_NAMED = re.compile(r"Object (?:missing required|contains unknown) field `(.*)`", re.DOTALL)
+_FIELD_CHARS_MAX = 64
 
 
 def _loaded(data: bytes) -> Any:
     try:
-        return cbor2.loads(data, max_depth=DEPTH_MAX, allow_indefinite=False, allow_duplicate_keys=False)
+        return cbor2.loads(
+            data,
+            semantic_decoders=_NO_TAGS,
+            max_depth=DEPTH_MAX,
+            allow_indefinite=False,
+            allow_duplicate_keys=False,
+            strict_hashable_types=True,
+        )
     except (cbor2.CBORError, ValueError, TypeError, RecursionError, OverflowError) as fault:
         raise MalformedBytes(f"not CBOR: {fault}", field="encoding", evidence=data[:256]) from None
 
@@ -95,4 +140,19 @@ def _require_canonical(data: bytes) -> None:
     except (cbor2.CBORError, ValueError, TypeError, RecursionError, OverflowError) as fault:
         raise MalformedBytes(f"not encodable: {fault}", field="encoding", evidence=data[:256]) from None
     if again != data:
-        raise MalformedBytes("not the canonical form", field="encoding", evidence=data[:256])
+        more = f"{len(data) - len(again)} more bytes after the value" if data.startswith(again) else ""
+        raise MalformedBytes(more or "not the canonical form", field="encoding", evidence=data[:256])
+
+
+def _misfit(fault: Exception, kind: type[Value], data: bytes) -> MalformedBytes:
+    """Bytes that hold no value of this type, and the field that is to blame."""
+    if isinstance(fault, InvalidField):
+        said, field, limit = fault.message, fault.field, fault.limit
+    else:
+        place = _PLACE.fullmatch(str(fault))
+        assert place is not None  # the first part takes anything
+        named = _NAMED.fullmatch(place["text"])
+        said, limit = place["text"], ""
+        field = ".".join(part for part in (place["path"], named and named[1]) if part)
+    field = (field or noun(kind))[:_FIELD_CHARS_MAX]
+    return MalformedBytes(f"{kind.__name__}: {said}"[:512], field=field, limit=limit, evidence=data[:256])

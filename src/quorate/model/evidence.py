@@ -34,6 +34,11 @@ class Signed(Value, frozen=True, tag="signed"):
     path: Path
 
 
+PARCEL_BYTES_MAX = 32 << 10
+"""A blob up to this size is sent along instead of being fetched."""
+Parcel = Annotated[bytes, msgspec.Meta(max_length=PARCEL_BYTES_MAX)]
+
+
 class Leaf(Part, frozen=True):
     """One body of an envelope: the envelope's own stamp signs it."""
 
@@ -52,6 +57,7 @@ class Envelope(Value, frozen=True, tag="envelope"):
     stamp: Stamp
     leaves: Annotated[tuple[Leaf, ...], msgspec.Meta(max_length=4096)]
     stamps: Annotated[tuple[Stamp, ...], msgspec.Meta(max_length=4096)]
+    parcels: Annotated[tuple[Parcel, ...], msgspec.Meta(max_length=4096)]
 
 
 class Hello(Value, frozen=True, tag="hello"):

@@ -50,7 +50,7 @@ class Genesis(Value, frozen=True, tag="genesis"):
     caps: Caps
     windows: Windows
     bond_micro: Micro
-    threshold: tuple[int, int]
+    threshold: tuple[Count, Count]
     reputation_gate: Annotated[int, msgspec.Meta(ge=0, le=10_000)]
     accounts: Annotated[tuple[Account, ...], msgspec.Meta(max_length=4096)]
     created_ms: Ms

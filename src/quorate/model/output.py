@@ -3,8 +3,15 @@ bytes."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import msgspec
+
 from quorate.model.codec import Value
 from quorate.model.units import MIB, Word
+
+ExitCode = Annotated[int, msgspec.Meta(ge=-(1 << 31), lt=1 << 32)]
+"""Any 32 bits, read with a sign or without: what a guest may leave with."""
 
 
 class Output(Value, frozen=True, tag="output"):
@@ -13,7 +20,7 @@ class Output(Value, frozen=True, tag="output"):
     size_max = 65 * MIB
 
     status: Word
-    exit_code: int
+    exit_code: ExitCode
     stdout: bytes
 
 

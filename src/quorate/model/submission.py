@@ -13,7 +13,7 @@ from quorate.model.evidence import Proven, Signed
 from quorate.model.identity import KeyBundle
 from quorate.model.job import JobCore
 from quorate.model.signature import Stamp
-from quorate.model.units import MIB, Bytes32, Hash, Job32, KeyBytes, Micro, Node, Word
+from quorate.model.units import MIB, Bytes32, Count, Hash, Job32, KeyBytes, Micro, Node, Word
 
 Many = msgspec.Meta(max_length=4096)
 ClientKey = Annotated[str, msgspec.Meta(max_length=128)]
@@ -48,7 +48,7 @@ class JobIds(Value, frozen=True, tag="job_ids"):
     """Asks about jobs; the answer may be waited for up to `wait_ms`."""
 
     jobs: Annotated[tuple[Job32, ...], Many]
-    wait_ms: int
+    wait_ms: Count
 
 
 class Draw(Value, frozen=True, tag="draw"):

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import cbor2
-
-from quorate.errors import MalformedBytes
 from quorate.model.agreement import EscrowOpened
 from quorate.model.assignment import Ack, Assignment, Brief, CancelAck, CancelOrder, Started
 from quorate.model.claim import Commit, Delivery, DeliveryAck, Opening, RoundAbort, RoundClose
-from quorate.model.codec import Value, noun
+from quorate.model.codec import Value, noun, noun_in
 from quorate.model.ledger_events import Registered, WindowsOpened
 from quorate.model.settlement import Settlement
 
@@ -39,11 +36,7 @@ class Events:
     }
 
     def of(self, event: bytes) -> type[Value] | None:
-        try:
-            plain = cbor2.loads(event, max_depth=24)
-        except (cbor2.CBORError, ValueError) as fault:
-            raise MalformedBytes(str(fault), field="event") from None
-        return self._kinds.get(str(plain.get("type"))) if isinstance(plain, dict) else None
+        return self._kinds.get(noun_in(event))
 
 
 EVENTS = Events()

@@ -9,8 +9,8 @@ decided by whoever reads the statement.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 from quorate.crypto.batch import SuitePolicy, Verifier, sign_batch
 from quorate.crypto.digests import body_digest, value_digest
@@ -25,6 +25,9 @@ from quorate.model.units import Digest, NodeId
 BUNDLES_MAX = 20_000
 STAMPS_MAX = 20_000
 LEAVES_MAX = 4_000
+ENVELOPE_BYTES_AIM = 2 << 20
+"""Envelopes are cut at about this size: large enough to share a stamp, small enough not to hold up the line."""
+LEAF_OVERHEAD_BYTES = 700
 
 
 class Letter(NamedTuple):
@@ -32,6 +35,14 @@ class Letter(NamedTuple):
 
     sender: NodeId
     signed: Signed
+
+
+class Mail(NamedTuple):
+    """An opened envelope. Parcels are not signed: what they are is known by their digests."""
+
+    sender: NodeId
+    letters: list[Letter]
+    parcels: tuple[bytes, ...]
 
 
 class StampBook:
@@ -127,8 +138,11 @@ class Postbox:
             for (name, body), signature in zip(bodies, signatures, strict=True)
         ]
 
-    def seal(self, letters: Sequence[tuple[NodeId, Value]]) -> tuple[list[tuple[NodeId, bytes]], list[Signed]]:
-        """Envelopes for everyone addressed, under one signature; and the evidence, letter by letter."""
+    def seal(
+        self, letters: Sequence[tuple[NodeId, Value]], parcels: Mapping[NodeId, Sequence[bytes]] | None = None
+    ) -> tuple[list[tuple[NodeId, bytes]], list[Signed]]:
+        """Envelopes for everyone addressed, under one signature; and the evidence, letter by letter. Parcels go before
+        the letters that need them."""
         values: dict[int, int] = {}
         distinct: list[Value] = []
         for _, value in letters:
@@ -141,23 +155,26 @@ class Postbox:
             by_peer.setdefault(peer, []).append(values[id(value)])
         envelopes = []
         for peer, places in by_peer.items():
-            for start in range(0, len(places), LEAVES_MAX):
-                envelopes.append((peer, self._envelope(places[start : start + LEAVES_MAX], distinct, signed)))
+            own = self.stamps.get(signed[places[0]].stamp)
+            for parcel in _in_parts((parcels or {}).get(peer, ()), len):
+                cover = Envelope(stamp=own, leaves=(), stamps=(), parcels=tuple(parcel))
+                envelopes.append((peer, encode(cover)))
+            for part in _in_parts(places, lambda place: len(signed[place].body) + LEAF_OVERHEAD_BYTES):
+                envelopes.append((peer, self._envelope(own, [(distinct[at], signed[at]) for at in part])))
         return envelopes, [signed[values[id(value)]] for _, value in letters]
 
-    def _envelope(self, places: Sequence[int], values: Sequence[Value], signed: Sequence[Signed]) -> bytes:
+    def _envelope(self, own: Stamp, said: Sequence[tuple[Value, Signed]]) -> bytes:
         leaves = tuple(
-            Leaf(noun=item.noun, body=item.body, index=item.index, salt=item.salt, path=item.path)
-            for item in (signed[place] for place in places)
+            Leaf(noun=item.noun, body=item.body, index=item.index, salt=item.salt, path=item.path) for _, item in said
         )
-        evidence = [item for place in places for item in quoted(values[place])]
-        own = self.stamps.get(signed[places[0]].stamp)
-        return encode(Envelope(stamp=own, leaves=leaves, stamps=self.stamps.of(evidence)))
+        evidence = [item for value, _ in said for item in quoted(value)]
+        return encode(Envelope(stamp=own, leaves=leaves, stamps=self.stamps.of(evidence), parcels=()))
 
-    def open(self, message: bytes) -> list[Letter]:
-        """The letters of an envelope. Raises MalformedBytes or BadSignature: then nothing of it is used."""
+    def open(self, message: bytes) -> Mail:
+        """What an envelope holds. Raises MalformedBytes or BadSignature: then nothing of it is used."""
         envelope = decode(message, Envelope)
         self._meet(envelope)
+        self._verifier.check_stamp(envelope.stamp)
         for stamp in envelope.stamps:
             self.stamps.add(stamp)
         key = self.stamps.add(envelope.stamp)
@@ -175,7 +192,7 @@ class Postbox:
                 path=leaf.path,
             )
             letters.append(Letter(envelope.stamp.signer, signed))
-        return letters
+        return Mail(envelope.stamp.signer, letters, envelope.parcels)
 
     def _meet(self, envelope: Envelope) -> None:
         """A first letter introduces its signer: the bundle is its own voucher, since the NodeId is its digest."""
@@ -200,3 +217,20 @@ class Postbox:
         except Exception as fault:
             raise MalformedBytes(str(fault), field="signature") from None
         self._verifier.check(signature, signed.noun, body_digest(signed.noun, signed.body))
+
+
+Item = TypeVar("Item")
+
+
+def _in_parts(items: Sequence[Item], size: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """`items` in order, cut where an envelope would become too large."""
+    part: list[Item] = []
+    total = 0
+    for item in items:
+        if part and (total + size(item) > ENVELOPE_BYTES_AIM or len(part) == LEAVES_MAX):
+            yield part
+            part, total = [], 0
+        part.append(item)
+        total += size(item)
+    if part:
+        yield part

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -16,9 +17,9 @@ from quorate.errors import BadCommitment, BadSeal, QuorateError, UserError
 from quorate.execute.engine import Engine, Limits, Task
 from quorate.jobs import lease
 from quorate.jobs.lease import LeaseState
-from quorate.model.assignment import Assignment, Brief, Parcel
+from quorate.model.assignment import Assignment, Brief
 from quorate.model.claim import INLINE_BYTES_MAX, Commit, Delivery
-from quorate.model.codec import Value, decode
+from quorate.model.codec import Value, decode, encode
 from quorate.model.effects import Check, Effect, Fetch, Post, Run, Send, Stop
 from quorate.model.evidence import Proven, Signed
 from quorate.model.ledger_events import WindowsOpened
@@ -26,7 +27,7 @@ from quorate.model.network import Genesis
 from quorate.model.offer import Offer
 from quorate.model.settlement import Settlement
 from quorate.model.transaction import Answer, PostOffer
-from quorate.model.units import Digest, NodeId
+from quorate.model.units import Digest, Millis, NodeId
 from quorate.node.checking import refusal_of
 from quorate.node.nouns import EVENTS, VALUES
 from quorate.node.postbox import Letter
@@ -37,8 +38,10 @@ from quorate.privacy.tier import Place, tier_for
 log = logging.getLogger("quorate.node")
 
 BEAT_TIMER = b"\0beat"
+OFFER_TIMER = b"\0offer"
 BRIEFS_MAX = 4096
 HELD_MAX = 1024
+STARTED_AFTER_S = 0.1
 DONE_IN_MEMORY_MAX = 512
 """More than one save holds: what is not saved yet must be found here."""
 KEPT = ("assignment", "round_close", "delivery_ack")
@@ -67,21 +70,47 @@ class ProviderNode(PostingShell):
         self._briefs: OrderedDict[bytes, bytes] = OrderedDict()
         self._held: OrderedDict[bytes, bytes] = OrderedDict()
         self._done: OrderedDict[bytes, LeaseState] = OrderedDict()
-        self._offer_signed: Signed | None = None
         self._decoder = msgspec.msgpack.Decoder(LeaseState)
 
     async def start(self) -> None:
         await self.engine.start()
-        self.offer = await self._measure(self.engine)
+        self.offer = self._still_true(await self._measure(self.engine))
         await super().start()
 
     async def close(self) -> None:
         await super().close()
         await self.engine.close()
 
+    def _still_true(self, measured: Offer) -> Offer:
+        """The offer of the last start, if it says the same and half of its term is left: only so many offers stand on
+        the ledger at a time, and a restart is no new promise."""
+        row = self.world.store.load("own_offer", b"offer")
+        last = decode(row, Offer) if row else measured
+        dated = msgspec.structs.replace(last, issued_ms=measured.issued_ms, expires_ms=measured.expires_ms)
+        left_ms = last.expires_ms - measured.issued_ms
+        return last if dated == measured and 2 * left_ms > last.expires_ms - last.issued_ms else measured
+
+    def _promise(self, turn: Turn) -> None:
+        """Has the offer stand on the ledger, and renews it in time."""
+        turn.save("own_offer", b"offer", encode(self.offer))
+        signed = self.postbox.sign([self.offer])[0]
+        self.post(b"offer", Post(PostOffer(network=self.network, offer=signed)))
+        half_ms = (self.offer.expires_ms - self.offer.issued_ms) // 2
+        self.timers.set(OFFER_TIMER, Millis(self.now() + max(half_ms - self._offer_age_ms(), 1_000)))
+
+    def _offer_age_ms(self) -> int:
+        return self.world.clock.now_ms() - self.offer.issued_ms
+
+    def _renew(self, turn: Turn) -> None:
+        age_ms = self._offer_age_ms()
+        issued, expires = self.offer.issued_ms + age_ms, self.offer.expires_ms + age_ms
+        self.offer = msgspec.structs.replace(self.offer, issued_ms=Millis(issued), expires_ms=Millis(expires))
+        self._promise(turn)
+        for peer in self.world.transport.peers():
+            self.met(peer, turn)
+
     def restore(self, turn: Turn) -> None:
-        self._offer_signed = self.postbox.sign([self.offer])[0]
-        self.post(b"offer", Post(PostOffer(network=self.network, offer=self._offer_signed)))
+        self._promise(turn)
         for key, row in self.world.store.scan("lease"):
             state = self._decoder.decode(row)
             if state.stage != "done":
@@ -98,9 +127,6 @@ class ProviderNode(PostingShell):
         name = letter.signed.noun
         if name in ("answer", "proven"):
             self.ledger_letter(letter, turn)
-        elif name == "parcel":
-            data = decode(letter.signed.body, Parcel).data
-            self._hold(blob_digest(data), data)
         elif name == "brief":
             self._remember(letter.signed.body)
         elif name == "assignment":
@@ -108,6 +134,9 @@ class ProviderNode(PostingShell):
         elif name in ("round_close", "round_abort", "opening", "delivery_ack", "cancel_order"):
             value: Any = decode(letter.signed.body, VALUES[name])
             self._received(value.agreement, letter, value, turn)
+
+    def parcel(self, data: bytes) -> None:
+        self._hold(blob_digest(data), data)
 
     def _remember(self, body: bytes) -> None:
         brief = decode(body, Brief)
@@ -177,6 +206,8 @@ class ProviderNode(PostingShell):
     def tick(self, key: bytes, turn: Turn) -> None:
         if key == POST_TIMER:
             self.resend(turn)
+        elif key == OFFER_TIMER:
+            self._renew(turn)
         elif key == BEAT_TIMER:
             self.timers.set(BEAT_TIMER, type(self.now())(self.now() + HEARTBEAT_MS))
             for node in {state.node for state in self.leases.values()}:
@@ -282,11 +313,15 @@ class ProviderNode(PostingShell):
         except (BadSeal, BadCommitment) as fault:
             log.info("input of %s does not open as committed: %s", key.hex()[:8], fault)
             return lease.Unopenable("input_unopenable"), ()
-        self.put(lambda turn: self._step(key, lease.Running(), turn))
+        # A run that is over at once says so by its claim.
+        loop = asyncio.get_running_loop()
+        tell = loop.call_later(STARTED_AFTER_S, self.put, lambda turn: self._step(key, lease.Running(), turn))
         try:
             execution = await self.engine.run(self._task(key, state, program, opened.plaintext))
         except UserError as fault:
             return lease.Unopenable(f"{type(fault).__name__} {fault.field}"[:120]), ()
+        finally:
+            tell.cancel()
         if execution.status == "cancelled":
             return None, ()
         sealed = tier.seal(job, place, opened, execution, self.world.entropy.draw)

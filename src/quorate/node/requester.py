@@ -35,10 +35,10 @@ from quorate.jobs.state import (
     Wrapped,
 )
 from quorate.model.agreement import EscrowOpened
-from quorate.model.assignment import PARCEL_BYTES_MAX, Brief, Parcel
+from quorate.model.assignment import Brief
 from quorate.model.codec import Value, decode, noun
 from quorate.model.effects import Conclude, Effect, Fetch, Keep, Match, Post, Send
-from quorate.model.evidence import Proven, Signed
+from quorate.model.evidence import PARCEL_BYTES_MAX, Proven, Signed
 from quorate.model.job import Job
 from quorate.model.network import Genesis
 from quorate.model.offer import Offer
@@ -73,7 +73,7 @@ class RequesterNode(PostingShell):
         self.prepare()
         self.jobs: dict[JobId, JobState] = {}
         self.by_agreement: dict[bytes, JobId] = {}
-        self.trade = Trade(genesis, network, self.node_id, self.ledger)
+        self.trade = Trade(genesis, network, self.node_id, self.ledger, self._kept_offer)
         self._done: OrderedDict[JobId, JobState] = OrderedDict()
         self._agreements: dict[JobId, Signed] = {}
         self._decoder = msgspec.msgpack.Decoder(JobState)
@@ -113,11 +113,15 @@ class RequesterNode(PostingShell):
             self._step(job_id, Received(letter.sender, value, letter.signed), turn)
 
     def _offer(self, letter: Letter, turn: Turn) -> None:
-        offer = decode(letter.signed.body, Offer)
-        if offer.provider == letter.sender and offer.network == self.network:
+        offer, key = decode(letter.signed.body, Offer), body_digest("offer", letter.signed.body)
+        if offer.provider == letter.sender and offer.network == self.network and not self.trade.knows(key):
             self.keep_stamps((letter.signed,), turn)
-            turn.save("offer", letter.sender, msgspec.msgpack.encode(letter.signed))
+            turn.save("offer", key, msgspec.msgpack.encode(letter.signed))
             self.trade.learn(letter.signed, offer)
+
+    def _kept_offer(self, offer: Digest) -> Signed | None:
+        row = self.world.store.load("offer", offer)
+        return msgspec.msgpack.decode(row, type=Signed) if row else None
 
     # Machines
 
@@ -190,7 +194,7 @@ class RequesterNode(PostingShell):
         job = self.jobs[job_id].value
         data = self.world.blobs.read_range(job.input_digest, 0, PARCEL_BYTES_MAX + 1)
         if data is not None and len(data) <= PARCEL_BYTES_MAX:
-            turn.send(brief.to, Parcel(data=data), after_save=brief.after_save)
+            turn.send_along(brief.to, data, after_save=brief.after_save)
 
     def _match(self, job_id: JobId, turn: Turn) -> None:
         state = self.jobs[job_id]
@@ -342,7 +346,7 @@ class RequesterNode(PostingShell):
         assert state.roster is not None
         assert state.escrow is not None
         assert state.agreement_signed is not None
-        offers = tuple(self.trade.signed_offer(entry.provider) for entry in state.roster.entries)
+        offers = tuple(self.trade.signed_offer(entry.offer) for entry in state.roster.entries)
         evidence = (state.agreement_signed, state.escrow.checkpoint, *offers)
         return Draw(
             job=state.job_id,

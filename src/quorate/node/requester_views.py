@@ -64,7 +64,7 @@ def receipt(state: JobState, genesis: Genesis, postbox: Postbox, trade: Trade) -
     if state.agreement_signed is None or state.roster is None or state.verdict is None:
         raise NotFinished("there is no verdict to show", field="job", fix="quorate compute status --watch")
     own = tuple(postbox.sign(own_statements(state)))
-    offers = tuple(trade.signed_offer(entry.provider) for entry in state.roster.entries)
+    offers = tuple(trade.signed_offer(entry.offer) for entry in state.roster.entries)
     quoted = (*_quoted(state), *own, *offers)
     return concluded(
         state,

@@ -52,6 +52,8 @@ class Turn:
     def __init__(self) -> None:
         self.rows: dict[tuple[str, bytes], bytes | None] = {}
         self.now: list[tuple[NodeId, Value]] = []
+        self.parcels_now: dict[NodeId, list[bytes]] = {}
+        self.parcels_later: dict[NodeId, list[bytes]] = {}
         self.later: list[tuple[NodeId, Value]] = []
         self.signed: list[Callable[[list[Signed]], None]] = []
         self.after: list[Callable[[], Awaitable[None] | None]] = []
@@ -62,6 +64,10 @@ class Turn:
 
     def send(self, peer: NodeId, value: Value, *, after_save: bool) -> None:
         (self.later if after_save else self.now).append((peer, value))
+
+    def send_along(self, peer: NodeId, data: bytes, *, after_save: bool) -> None:
+        """A small blob ahead of the letters to `peer` of the same kind."""
+        (self.parcels_later if after_save else self.parcels_now).setdefault(peer, []).append(data)
 
 
 class SteadyClock:
@@ -138,6 +144,9 @@ class Shell:
         """A verified letter."""
         raise TypeError(f"{type(self).__name__} reads no letters")
 
+    def parcel(self, data: bytes) -> None:
+        """A small blob that came along."""
+
     def tick(self, key: bytes, turn: Turn) -> None:
         """The timer of machine `key` ran out."""
 
@@ -211,7 +220,7 @@ class Shell:
 
     def _post_now(self, turn: Turn) -> None:
         if turn.now:
-            envelopes, _ = self.postbox.seal(turn.now)
+            envelopes, _ = self.postbox.seal(turn.now, turn.parcels_now)
             self.spawn(self._deliver(envelopes))
 
     async def _finish(self, turn: Turn) -> None:
@@ -226,7 +235,7 @@ class Shell:
         finally:
             self._idle_saves.release()
         if turn.later:
-            envelopes, signed = self.postbox.seal(turn.later)
+            envelopes, signed = self.postbox.seal(turn.later, turn.parcels_later)
             for listener in turn.signed:
                 listener(signed)
             await self._deliver(envelopes)
@@ -295,12 +304,14 @@ class Shell:
 
     def _open(self, message: bytes, turn: Turn) -> None:
         try:
-            letters = self.postbox.open(message)
+            mail = self.postbox.open(message)
         except QuorateError as fault:
             log.warning("refused mail: %s", fault)
             return
-        for letter in letters:
-            self.heard[letter.sender] = self.now()
+        self.heard[mail.sender] = self.now()
+        for parcel in mail.parcels:
+            self.parcel(parcel)
+        for letter in mail.letters:
             try:
                 self.letter(letter, turn)
             except QuorateError as fault:

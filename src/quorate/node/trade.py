@@ -4,7 +4,7 @@ here."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from quorate.crypto.digests import digest
 from quorate.errors import NoNetwork
@@ -30,11 +30,20 @@ ASK_SOON_MS = 100
 class Trade:
     """Matches jobs against the book. No IO: the node sends the question and hands in the answers."""
 
-    def __init__(self, genesis: Genesis, network: Digest, node: NodeId, sequencer: NodeId) -> None:
+    def __init__(
+        self,
+        genesis: Genesis,
+        network: Digest,
+        node: NodeId,
+        sequencer: NodeId,
+        kept: Callable[[Digest], Signed | None] = lambda offer: None,
+    ) -> None:
+        """`kept` finds an offer by digest that the book has dropped."""
         self._genesis = genesis
         self._network = network
         self._node = node
         self._sequencer = sequencer
+        self._kept = kept
         self._book = Book()
         self._reputation: dict[NodeId, int] = {}
         self._standing: dict[Digest, int] = {}
@@ -48,11 +57,16 @@ class Trade:
     def restore_offer(self, signed: Signed) -> None:
         self._book.learn(signed, decode(signed.body, Offer))
 
-    def signed_offer(self, provider: NodeId) -> Signed:
-        listing = self._book.get(provider)
-        if listing is None:
-            raise NoNetwork(f"the offer of {provider.hex()[:8]} is not known here", field="provider")
-        return listing.signed
+    def knows(self, offer: Digest) -> bool:
+        return self._book.named(offer) is not None
+
+    def signed_offer(self, offer: Digest) -> Signed:
+        """The offer with this digest: its provider may have made newer ones since a roster named it."""
+        listing = self._book.named(offer)
+        signed = listing.signed if listing else self._kept(offer)
+        if signed is None:
+            raise NoNetwork(f"offer {offer.hex()[:16]} is not known here", field="provider")
+        return signed
 
     @property
     def ask_again_ms(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 from tests.support.desks import ECHO
 
 from quorate.api.cli_options import JobOptions, draft_of, per_mille
+from quorate.api.cli_tree import app
 from quorate.errors import (
     AboveCap,
     ContradictoryOptions,
@@ -199,3 +202,21 @@ def test_what_is_no_share_is_refused(text: str) -> None:
     with pytest.raises(InvalidField) as caught:
         per_mille(text)
     assert caught.value.field == "colluders"
+
+
+def test_the_input_may_come_from_standard_input(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"piped")))
+    tokens = ["compute", "submit", "--wasm", str(module), "--input", "-", "--private", "--arg", "-x"]
+    command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
+    assert command.__name__ == "submit"
+    options = bound.kwargs["options"]
+    assert options.arg == ("-x",)
+    assert draft_of(dataclasses.replace(options, arg=())).input == b"piped"
+
+
+def test_standard_input_over_size_is_refused(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quorate.model.job.INPUT_BYTES_MAX", 4)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"piped")))
+    with pytest.raises(TooLarge, match="4 bytes") as caught:
+        draft_of(JobOptions(wasm=module, input=Path("-")))
+    assert caught.value.field == "input"

@@ -834,8 +834,8 @@ def the_ledger_shows_two_logs_of_one_size(forge: Forge, some: Receipts) -> Recei
 
 @caught_by("settlement")
 def the_ledgers_log_shrinks(forge: Forge, some: Receipts) -> Receipt:
-    proven = some["plain"].settlement
-    return forge.put(some["plain"], settlement=forge.proven(proven.event, proven, size=1))
+    proven = some["other"].settlement
+    return forge.put(some["other"], settlement=forge.proven(proven.event, proven, size=1))
 
 
 @caught_by("settlement")
