@@ -10,6 +10,8 @@ import os
 import re
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,9 @@ from tests.support.documents import (
     run_python,
 )
 from tests.support.repository import ROOT, name_of, repository_files
+
+from quorate.errors import NoNetwork
+from quorate.node import localnet
 
 RUN_BY_CI = frozenset({"make test", "make check", ".ci/run"})
 RUN_HERE = {"console", "python"}
@@ -48,15 +53,18 @@ def checkout(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """A user with the `quorate` command on the path and an empty home."""
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """A user with the `quorate` command on the path and an empty home. A network that an example started, and did not
+    stop because it failed, is stopped."""
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("QUORATE_HOME", str(tmp_path / "q"))
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.delenv("CI", raising=False)
     (tmp_path / "home").mkdir()
-    return dict(os.environ)
+    yield dict(os.environ)
+    with suppress(NoNetwork):
+        localnet.down(tmp_path / "q", purge=True)
 
 
 @pytest.mark.parametrize("path", [path for path in DOCUMENTS if runnable(path)], ids=name_of)

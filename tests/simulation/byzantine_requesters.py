@@ -23,12 +23,15 @@ class Byzantine(SimulatedRequester):
 
     def forget(self) -> None:
         super().forget()
-        self.read: set[bytes] = set()
+        self.read: dict[bytes, set[NodeId]] = {}
 
     def letter(self, letter: Letter, turn: Turn) -> None:
         if letter.signed.noun == "delivery":
-            self.read.add(letter.value.agreement)  # type: ignore[attr-defined]
+            self.reads(letter)
         super().letter(letter, turn)
+
+    def reads(self, letter: Letter) -> None:
+        self.read.setdefault(letter.value.agreement, set()).add(letter.signed.signer)  # type: ignore[attr-defined]
 
 
 def _closed_now(before: JobState, state: JobState) -> RoundClose | None:
@@ -103,7 +106,7 @@ class ClosesItsEyes(Byzantine):
 
     def letter(self, letter: Letter, turn: Turn) -> None:
         if letter.signed.noun == "delivery":
-            self.read.add(letter.value.agreement)  # type: ignore[attr-defined]
+            self.reads(letter)
         elif letter.signed.noun != "opening":
             super().letter(letter, turn)
 

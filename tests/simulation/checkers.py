@@ -55,6 +55,7 @@ class Statements(Watcher):
     def __init__(self, honest: Callable[[NodeId], bool]) -> None:
         self._honest = honest
         self._said: dict[tuple[Any, ...], bytes] = {}
+        self._closings: dict[Digest, set[bytes]] = {}
         self._kinds: dict[str, Callable[[Any], tuple[Any, ...]]] = {
             "commit": self._commit,
             "round_close": self._round_end,
@@ -72,7 +73,16 @@ class Statements(Watcher):
     def _ack(self, value: DeliveryAck) -> tuple[Any, ...]:
         return ("delivery ack", value.agreement, value.round)
 
+    def closings(self, agreement: Digest) -> int:
+        """How many different closings of one round were shown."""
+        return len(self._closings.get(agreement, ()))
+
     def said(self, now: Millis, source: NodeId, target: NodeId, letter: Letter) -> None:
+        if letter.signed.noun == "round_close":
+            value: Any = letter.value
+            shown = self._closings.setdefault(value.agreement, set())
+            if value.round == 1:
+                shown.add(letter.signed.body)
         place = self._kinds.get(letter.signed.noun)
         if place is not None and self._honest(source):
             key = (source, *place(letter.value))
@@ -169,6 +179,7 @@ class Money(Watcher):
         self._bond_lost: dict[Digest, int] = {}
         self._blocks = 0
         self.slashed: set[NodeId] = set()
+        self.lost: set[tuple[Digest, NodeId]] = set()
         self.settlements: dict[Digest, Settlement] = {}
 
     def happened(self, now: Millis, node: NodeId, what: str, thing: Any) -> None:
@@ -209,10 +220,10 @@ class Money(Watcher):
         must(out == held, "an escrow pays out what it holds", f"{out} of {held}")
         for item in event.payments:
             if item.reason == "slash":
-                self._lost(item.source)
+                self._lost(event.agreement, item.source)
 
     def _slashed(self, event: Slashed) -> None:
-        self._lost(event.offender)
+        self._lost(event.agreement, event.offender)
         for item in event.payments:
             if event.agreement not in self._ended and item.source == event.offender and self._of_escrow(event):
                 lost = self._bond_lost.get(event.agreement, 0)
@@ -224,8 +235,9 @@ class Money(Watcher):
 
     customers: frozenset[NodeId] = frozenset()
 
-    def _lost(self, offender: NodeId) -> None:
+    def _lost(self, agreement: Digest, offender: NodeId) -> None:
         self.slashed.add(offender)
+        self.lost.add((agreement, offender))
         must(offender in self._byzantine, "no honest party is slashed", short(offender))
 
 

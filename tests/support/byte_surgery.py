@@ -7,7 +7,7 @@ here. The reader takes only what values consist of.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 UNSIGNED, NEGATIVE, BYTES, TEXT, ARRAY, MAP, TAG, OTHER = range(8)
 BREAK = b"\xff"
@@ -53,6 +53,27 @@ def integer(number: int) -> bytes:
         return head(major, size)
     raw = size.to_bytes((size.bit_length() + 7) // 8, "big")
     return head(TAG, 2 if number >= 0 else 3) + head(BYTES, len(raw)) + raw
+
+
+def canonical(plain: Any) -> bytes:
+    """The deterministic form of plain data (RFC 8949 section 4.2.1): keys in the order of their encoded bytes."""
+    match plain:
+        case None:
+            return b"\xf6"
+        case bool():
+            return b"\xf5" if plain else b"\xf4"
+        case int():
+            return integer(plain)
+        case str():
+            return text(plain)
+        case bytes():
+            return head(BYTES, len(plain)) + plain
+        case dict():
+            entries = sorted((canonical(key), canonical(item)) for key, item in plain.items())
+            return head(MAP, len(entries)) + b"".join(key + item for key, item in entries)
+        case list() | tuple():
+            return head(ARRAY, len(plain)) + b"".join(map(canonical, plain))
+    raise TypeError(type(plain).__name__)
 
 
 class Span(NamedTuple):

@@ -49,6 +49,17 @@ class Fault(NamedTuple):
 def faults_of(value: Value) -> Iterator[Fault]:
     """All refused encodings of one value."""
     anatomy = Anatomy(encode(value))
+    for fault in _all(anatomy, value):
+        yield fault._replace(field=_first_seen(fault, len(anatomy.data), value.size_max))
+
+
+def _first_seen(fault: Fault, size: int, size_max: int) -> str:
+    """The size is looked at first: what is too large is refused for that."""
+    grown = sum(len(edit.insert) * edit.times - edit.remove for edit in fault.edits)
+    return "size" if size + grown > size_max else fault.field
+
+
+def _all(anatomy: Anatomy, value: Value) -> Iterator[Fault]:
     plain: dict[str, Any] = msgspec.to_builtins(value, builtin_types=(bytes,))
     yield from _of_the_whole(anatomy, type(value))
     yield from _of_map(anatomy, (), noun(value))

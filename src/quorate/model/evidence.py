@@ -7,7 +7,7 @@ root) serves many bodies, so a `Signed` names its stamp by digest and whatever c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from functools import cache
 from typing import Annotated, get_args, get_type_hints
 
@@ -78,24 +78,29 @@ class Proven(Value, frozen=True, tag="proven"):
     checkpoint: Signed
 
 
-def quoted(value: Value) -> Iterable[Signed]:
-    """Every `Signed` inside `value`, so that its stamps can travel beside it."""
+def quoted(value: Value | Part) -> Iterator[Signed]:
+    """Every `Signed` inside `value`, however deep, so that its stamps can travel beside it."""
     for name in _quoting(type(value)):
-        item = getattr(value, name)
-        if isinstance(item, Signed):
-            yield item
-        elif isinstance(item, Value):
-            yield from quoted(item)
-        elif isinstance(item, tuple):
-            yield from (entry for entry in item if isinstance(entry, Signed))
+        yield from _quoted_in(getattr(value, name))
+
+
+def _quoted_in(item: object) -> Iterator[Signed]:
+    if isinstance(item, Signed):
+        yield item
+    elif isinstance(item, (Value, Part)):
+        yield from quoted(item)
+    elif isinstance(item, tuple):
+        for entry in item:
+            yield from _quoted_in(entry)
 
 
 @cache
-def _quoting(kind: type[Value]) -> tuple[str, ...]:
-    """The fields of a type that can hold evidence: by far most values have none."""
-    evidence = (Signed, Proven)
+def _quoting(kind: type[Value | Part]) -> tuple[str, ...]:
+    """The fields of a type that can hold evidence: most types have none, and are not searched."""
+    return tuple(name for name, hint in get_type_hints(kind).items() if _can_hold(hint))
 
-    def holds(hint: object) -> bool:
-        return hint in evidence or any(holds(part) for part in get_args(hint))
 
-    return tuple(name for name, hint in get_type_hints(kind).items() if holds(hint))
+def _can_hold(hint: object) -> bool:
+    if isinstance(hint, type) and issubclass(hint, (Value, Part)):
+        return hint is Signed or bool(_quoting(hint))
+    return any(_can_hold(part) for part in get_args(hint))

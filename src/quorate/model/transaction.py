@@ -14,6 +14,7 @@ from quorate.model.evidence import Signed
 from quorate.model.identity import KeyBundle
 from quorate.model.units import COHORT_MAX, ROUNDS_MAX, Bytes32, Count, Hash, Micro, Node, Word
 
+POSTED_RESULT_BYTES_MAX = 256 << 10
 EVIDENCE_MAX = 8 * COHORT_MAX * ROUNDS_MAX
 Evidence = Annotated[tuple[Signed, ...], msgspec.Meta(max_length=EVIDENCE_MAX)]
 Openings = Annotated[tuple[Opening, ...], msgspec.Meta(max_length=COHORT_MAX * ROUNDS_MAX)]
@@ -113,7 +114,7 @@ class ForceReveal(Value, frozen=True, tag="force_reveal"):
     agreement: Hash
     round: Count
     opening: Opening
-    result: Annotated[bytes, msgspec.Meta(max_length=256 << 10)]
+    result: Annotated[bytes, msgspec.Meta(max_length=POSTED_RESULT_BYTES_MAX)]
 
 
 class CloseForced(Value, frozen=True, tag="close_forced"):

@@ -26,7 +26,7 @@ from quorate.model.ledger_events import WindowsOpened
 from quorate.model.network import Genesis
 from quorate.model.offer import Offer
 from quorate.model.settlement import Settlement
-from quorate.model.transaction import Answer, PostOffer
+from quorate.model.transaction import POSTED_RESULT_BYTES_MAX, Answer, ForceReveal, PostOffer
 from quorate.model.units import Digest, Millis, NodeId
 from quorate.node.checking import refusal_of
 from quorate.node.nouns import EVENTS, VALUES
@@ -224,6 +224,8 @@ class ProviderNode(PostingShell):
         for effect in effects:
             if isinstance(effect, Send):
                 self._send(key, effect, turn)
+            elif isinstance(effect, Post) and isinstance(effect.transaction, ForceReveal):
+                turn.after.append(lambda reveal=effect.transaction: self._post_result(key, reveal))  # type: ignore[misc]
             elif isinstance(effect, Post):
                 self.post(key, effect)
             elif isinstance(effect, Check):
@@ -263,6 +265,14 @@ class ProviderNode(PostingShell):
                 parts[field] = data
         filled = msgspec.structs.replace(value, **parts)
         self.put(lambda turn: turn.send(to, filled, after_save=False))
+
+    async def _post_result(self, key: bytes, reveal: ForceReveal) -> None:
+        """An opening for the ledger with the ciphertext that stands for a DeliveryAck, if it is small enough for a
+        ledger."""
+        data = await self._blob(reveal.opening.body.result_digest)
+        if data is not None and len(data) <= POSTED_RESULT_BYTES_MAX:
+            reveal = msgspec.structs.replace(reveal, result=data)
+        self.put(lambda turn: self.post(key, Post(reveal)))
 
     def _check(self, key: bytes, turn: Turn) -> None:
         state = self.leases[key]

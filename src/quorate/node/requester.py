@@ -316,6 +316,7 @@ class RequesterNode(PostingShell):
                     done.set_exception(fault)
                 return
             turn.after.append(lambda: None if done.done() else done.set_result(result))
+            turn.failed.append(lambda fault: None if done.done() else done.set_exception(fault))
 
         self.put(inside)
         return await done

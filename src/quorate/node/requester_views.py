@@ -61,8 +61,10 @@ def paid(state: JobState) -> int:
 
 def receipt(state: JobState, genesis: Genesis, postbox: Postbox, trade: Trade) -> Receipt:
     """Everything about the job that was signed, with what verifies it."""
-    if state.agreement_signed is None or state.roster is None or state.verdict is None:
-        raise NotFinished("there is no verdict to show", field="job", fix="quorate compute status --watch")
+    if state.agreement_signed is None or state.roster is None or state.escrow is None or not state.ended_ms:
+        raise NotFinished(
+            "the job never had an escrow, or has not ended", field="job", fix="quorate compute status --watch"
+        )
     own = tuple(postbox.sign(own_statements(state)))
     offers = tuple(trade.signed_offer(entry.offer) for entry in state.roster.entries)
     quoted = (*_quoted(state), *own, *offers)
@@ -99,4 +101,5 @@ def overview(node: Shell, ledger: NodeId, trade: Trade, jobs_open: int) -> dict[
         "standing_offers": trade.standing_offers(),
         "jobs_open": jobs_open,
         "ledger_height": trade.height,
+        "clocks_off_ms": {peer.hex(): skew for peer, skew in sorted(node.skewed.items())},
     }

@@ -32,6 +32,7 @@ log = logging.getLogger("quorate.node")
 SAVES_IN_FLIGHT_MAX = 2
 PEER_POLL_MS = 200
 HEARTBEAT_MS = 1_000
+CLOCK_SKEW_MS_MAX = 300_000
 INBOX_MAX = 50_000
 
 
@@ -58,6 +59,7 @@ class Turn:
         self.signed: list[Callable[[list[Signed]], None]] = []
         self.after: list[Callable[[], Awaitable[None] | None]] = []
         self.blobs: list[bytes] = []
+        self.failed: list[Callable[[QuorateError], None]] = []
 
     def save(self, kind: str, key: bytes, value: bytes | None) -> None:
         self.rows[(kind, key)] = value
@@ -125,6 +127,7 @@ class Shell:
         self.timers = Timers()
         self.fetcher = Fetcher(world.blobs, world.transport, genesis.caps.input_bytes + (1 << 20))
         self.heard: dict[NodeId, Millis] = {}
+        self.skewed: dict[NodeId, int] = {}
         directory = Directory([*genesis.ledger, *(account.bundle for account in genesis.accounts), identity.bundle])
         self.stamps = StampBook(self._load_stamp)
         self.postbox = Postbox(identity, network, directory, self.stamps, world.entropy.draw)
@@ -232,6 +235,11 @@ class Shell:
             # A turn may say again what an earlier turn is still saving.
             await earlier
             saved.set_result(None)
+        except QuorateError as fault:
+            # Whoever waits for this turn is told; then the node stops, because its memory is ahead of its disk.
+            for told in turn.failed:
+                told(fault)
+            raise
         finally:
             self._idle_saves.release()
         if turn.later:
@@ -313,9 +321,22 @@ class Shell:
             self.parcel(parcel)
         for letter in mail.letters:
             try:
-                self.letter(letter, turn)
+                if letter.signed.noun == "hello":
+                    self._greeted(letter)
+                else:
+                    self.letter(letter, turn)
             except QuorateError as fault:
                 log.warning("refused %s of %s: %s", letter.signed.noun, letter.sender.hex()[:8], fault)
+
+    def _greeted(self, letter: Letter) -> None:
+        """A peer says which time it reads: civil time dates offers and jobs, so clocks must roughly agree."""
+        skew = decode(letter.signed.body, Hello).now_ms - self.world.clock.now_ms()
+        if abs(skew) > CLOCK_SKEW_MS_MAX and letter.sender not in self.skewed:
+            log.warning("the clock of %s differs by %d ms: set the clocks", letter.sender.hex()[:8], skew)
+        if abs(skew) > CLOCK_SKEW_MS_MAX:
+            self.skewed[letter.sender] = skew
+        else:
+            self.skewed.pop(letter.sender, None)
 
     def _load_stamp(self, key: Digest) -> Stamp | None:
         row = self.world.store.load("stamp", key)
