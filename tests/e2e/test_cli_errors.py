@@ -1,4 +1,4 @@
-"""Every case of bad input at the command line, against a running network: one line, the field, the fix, its own exit code.
+"""Bad input at the command line, against a running network: one line, the field, the fix, an exit code of its own.
 
 Nothing is left half done: a refused submission leaves no key file and no job.
 """
@@ -122,7 +122,12 @@ def test_a_network_that_runs_is_not_started_again(network: Network) -> None:
 
 
 def test_no_network_is_told_with_the_way_out(tmp_path: Path) -> None:
-    for arguments in (("localnet", "status"), ("localnet", "down"), ("compute", "list"), ("compute", "submit", *ANSWER)):
+    for arguments in (
+        ("localnet", "status"),
+        ("localnet", "down"),
+        ("compute", "list"),
+        ("compute", "submit", *ANSWER),
+    ):
         is_refused(quorate(tmp_path / "none", *arguments), "NoNetwork", "fix: quorate localnet up")
     assert not (tmp_path / "none").exists()
 
@@ -174,7 +179,16 @@ def test_a_full_disk_is_named(network: Network) -> None:
 
 def test_an_interrupted_run_says_that_its_job_goes_on(network: Network, tmp_path: Path) -> None:
     (tmp_path / "forever.wat").write_text(guests.FOREVER)
-    options = ("--wasm", str(tmp_path / "forever.wat"), "--fuel", str(10**10), "--run-seconds", "20", "--proof", "trust")
+    options = (
+        "--wasm",
+        str(tmp_path / "forever.wat"),
+        "--fuel",
+        str(10**10),
+        "--run-seconds",
+        "20",
+        "--proof",
+        "trust",
+    )
     command = [sys.executable, "-m", "quorate", "compute", "run", *options]
     env = {**os.environ, "QUORATE_HOME": str(network.home)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
@@ -185,9 +199,7 @@ def test_an_interrupted_run_says_that_its_job_goes_on(network: Network, tmp_path
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (130, "")
-    assert err.splitlines()[-1].startswith(
-        f"quorate: interrupted; the job goes on: quorate compute status {job[:12]} "
-    )
+    assert err.splitlines()[-1].startswith(f"quorate: interrupted; the job goes on: quorate compute status {job[:12]} ")
     assert "Traceback" not in err
     status = quorate(network.home, "compute", "status", job)
     assert "state: executing" in status.stdout

@@ -18,7 +18,6 @@ from quorate.api.cli_results import LOGS_PAGE, RECEIPT_PAGE, RESULT_PAGE, Job, g
 from quorate.api.foreground import with_client
 from quorate.api.help_pages import ASKED, ENDED, FILES, FOUND, PAID, WORLD, epilogue
 from quorate.api.problems import exit_code
-from quorate.api.watching import ending
 
 if TYPE_CHECKING:
     from quorate.api.builder import Draft
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from quorate.api.schemas import JobView
 
 PRIVATE_NOTE = "sealed: only the executors drawn for this job see the input and the result in plaintext"
+PATIENCE_STEPS, PATIENCE_STEP_S = 5, 0.2
 PUBLIC_NOTE = "public: everyone on the network may see the input and the result (--private seals them)"
 
 app = App(
@@ -43,13 +43,31 @@ Key = Annotated[str, Parameter(group=CLOCKS)]
 
 
 async def _submitted(client: Client, draft: Draft, key: str) -> str:
+    if not key:
+        await _refuse_what_cannot_be_had(client, draft)
     foreground.on_interruption("interrupted while submitting; quorate compute list shows whether the job was taken")
     job = await client.submit(draft, key)
-    # A sealed job is drawn when `submit` is back; of a public one it is asked whether it found its members.
-    if not draft.private and (error := ending(await client.status(job))):
-        raise error
     foreground.follow(job)
     return job
+
+
+async def _refuse_what_cannot_be_had(client: Client, draft: Draft) -> None:
+    """A job that no roster of now can serve would be waited for until its match clock runs out; here it is refused.
+
+    Providers that are just coming back are given a moment.
+    """
+    import asyncio
+
+    from quorate.api.explaining import refusal
+
+    for step in range(PATIENCE_STEPS):
+        await asyncio.sleep(PATIENCE_STEP_S if step else 0)
+        error = refusal(await client.quote(draft))
+        if error is None:
+            return
+    assert error is not None
+    error.fix = error.fix or "quorate compute quote shows which rule leaves which node out"
+    raise error
 
 
 @app.command(
@@ -121,7 +139,7 @@ def run(*, options: JobOptions, key: Key = "", out: Path | None = None, output: 
     out
         Write the result to this file (mode 0600) instead of standard output.
     """
-    from quorate.api.watching import follow, teller
+    from quorate.api.watching import ending, follow, teller
 
     draft = draft_of(options)
 
@@ -158,7 +176,7 @@ def status(job: Job, *, watch: bool = False, output: Output = PLAIN) -> int:
     watch
         Draw the progress until the job has ended; the exit code is that of its end.
     """
-    from quorate.api.watching import follow, teller
+    from quorate.api.watching import ending, follow, teller
 
     async def work(client: Client) -> int:
         view = await client.status(job)

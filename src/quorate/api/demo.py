@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 PROVIDERS = 4
 REPLICAS = 3
 FOLDER = "aggregation"
+FOLDER_BYTES_MAX = 60
+"""Leaves room for the demo's own folder and the socket in it: 107 bytes in all."""
 ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 
 app = App(
@@ -236,9 +238,10 @@ def _remove(home: Path) -> None:
     shutil.rmtree(home, ignore_errors=True)
 
 
-def _short_folder() -> str | None:
-    """/tmp where it is usable, for its short name: a socket's path holds 107 bytes."""
-    return "/tmp" if os.access("/tmp", os.W_OK | os.X_OK) else None
+def _short_folder() -> str:
+    """The folder for temporary files, or /tmp where that one's name leaves no room for a socket's path."""
+    usual = tempfile.gettempdir()
+    return usual if len(os.fsencode(usual)) <= FOLDER_BYTES_MAX else "/tmp"
 
 
 def _as_interruption(number: int, frame: object) -> None:

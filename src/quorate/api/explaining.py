@@ -82,8 +82,9 @@ def refusal(found: Mapping[str, Any]) -> QuorateError | None:
         return None
     from quorate.api.problems import error_named
 
+    field = {"CohortTooLarge": "replication", "UnaffordableJob": "budget"}.get(found["error"], "roster")
     fix = f"--budget {found['needed_micro']}" if found["needed_micro"] else ""
-    return error_named(found["error"], found["detail"], field="quote", fix=fix)
+    return error_named(found["error"], found["detail"], field=field, fix=fix)
 
 
 def _print_price(found: Mapping[str, Any]) -> None:

@@ -14,17 +14,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any, ClassVar, NoReturn, TypeVar
 
 import cbor2
 import msgspec
 
 from quorate.errors import InvalidField, MalformedBytes
-from quorate.model.units import MIB
+from quorate.model.encoding import Put, map_encoder
+from quorate.model.units import KIB, MIB
 
 VERSION = 1
 DEPTH_MAX = 24
 VALUE_BYTES_MAX = 4 * MIB
+DIAGNOSED_BYTES_MAX = 64 * KIB
+"""In more bytes than this a fault of the encoding is not told from a fault of the value: finding out costs more than
+the sender paid."""
+ITEMS_MAX = 1 << 20
+"""Most items of CBOR in one value. Sixteen megabytes of empty lists would take more than a gigabyte of memory."""
 
 
 class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
@@ -48,17 +55,22 @@ def noun(kind: type[Value] | Value) -> str:
 V = TypeVar("V", bound=Value)
 
 
-def _plain(value: Value) -> dict[str, Any]:
-    plain: dict[str, Any] = msgspec.to_builtins(value, builtin_types=(bytes,))
-    plain["v"] = VERSION
-    return plain
+@cache
+def _encoder(kind: type[Value]) -> Put:
+    return map_encoder(kind, {"v": VERSION})
+
+
+def _canonical(value: Value) -> bytes:
+    pieces: list[bytes] = []
+    _encoder(type(value))(pieces, value)
+    return b"".join(pieces)
 
 
 def encode(value: Value) -> bytes:
     """The canonical bytes of `value`. Raises MalformedBytes when they exceed the value's own size limit, InvalidField
     for text that is not Unicode (such as a command line argument of stray bytes)."""
     try:
-        data: bytes = cbor2.dumps(_plain(value), canonical=True)
+        data = _canonical(value)
     except UnicodeEncodeError as fault:
         raise InvalidField(f"holds {fault.object[:64]!r}", field=noun(value), limit="Unicode text") from None
     if len(data) > value.size_max:
@@ -82,10 +94,12 @@ def decode(data: bytes, kind: type[V]) -> V:
     except (msgspec.ValidationError, RecursionError, InvalidField) as fault:
         _require_canonical(data)
         raise _misfit(fault, kind, data) from None
-    if cbor2.dumps(_plain(value), canonical=True) != data:
+    if _canonical(value) != data:
         _require_canonical(data)
-        # Canonical, and yet not what the value encodes to: the noun is missing, for msgspec does not ask for it.
-        raise MalformedBytes(f"{kind.__name__}: a field is left out", field="type", evidence=data[:256])
+        if len(data) > DIAGNOSED_BYTES_MAX:
+            raise MalformedBytes("not the canonical form", field="encoding", evidence=data[:256])
+        # Canonical, and yet not what the value encodes to: a noun is missing, for msgspec does not ask for it.
+        raise MalformedBytes(f"{kind.__name__}: a noun is left out", field="type", evidence=data[:256])
     return value
 
 
@@ -119,7 +133,26 @@ _NAMED = re.compile(r"Object (?:missing required|contains unknown) field `(.*)`"
 _FIELD_CHARS_MAX = 64
 
 
+def _require_few_items(data: bytes) -> None:
+    """Counts heads, stepping over bytes and text. What is not CBOR is left for the decoder to refuse."""
+    at = items = 0
+    while at < len(data) and items <= ITEMS_MAX:
+        items += 1
+        major, number = data[at] >> 5, data[at] & 31
+        at += 1
+        if number >= 24:
+            width = 1 << number - 24
+            number = int.from_bytes(data[at : at + width], "big")
+            at += width
+        if major in (2, 3):
+            at += number
+    if items > ITEMS_MAX:
+        raise MalformedBytes("too many items", field="encoding", limit=f"{ITEMS_MAX} items", evidence=data[:256])
+
+
 def _loaded(data: bytes) -> Any:
+    if len(data) > DIAGNOSED_BYTES_MAX:
+        _require_few_items(data)
     try:
         return cbor2.loads(
             data,
@@ -135,6 +168,8 @@ def _loaded(data: bytes) -> Any:
 
 def _require_canonical(data: bytes) -> None:
     """Tells a fault of the encoding from a fault of the value; only looked for when there is a fault."""
+    if len(data) > DIAGNOSED_BYTES_MAX:
+        return
     try:
         again = cbor2.dumps(_loaded(data), canonical=True)
     except (cbor2.CBORError, ValueError, TypeError, RecursionError, OverflowError) as fault:

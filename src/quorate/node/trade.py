@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 from quorate.crypto.digests import digest
 from quorate.errors import NoNetwork
+from quorate.jobs.admission import check_caps
 from quorate.jobs.quote import quote
 from quorate.jobs.state import JobState, Matched, Note, Unmatched
 from quorate.market.book import Book
@@ -106,8 +107,9 @@ class Trade:
         return Unmatched(found.error, found.detail, removed)
 
     def quote(self, request: QuoteRequest, jobs: Iterable[JobState], now_ms: Millis) -> dict[str, object]:
-        """Price, odds and who sees what, for a job as it would be matched now."""
+        """Price, odds and who sees what, for a job as it would be matched now. Raises AboveCap for what nobody may."""
         job = _as_if(request)
+        check_caps(job, self._genesis)
         asked = self._request(job, JobId(digest("quote", b"")), digest("quote", b"seed"), now_ms)
         listings = self._live(now_ms)
         found = match(asked, listings, self._weights(jobs, now_ms))

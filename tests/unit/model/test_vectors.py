@@ -117,13 +117,11 @@ def test_refused_encodings_are_refused_by_the_name_of_their_fault(word: str) -> 
 
 
 def _refusal(data: bytes, kind: type[Value]) -> str:
-    """The field that the refusal names. Any other error is the test's own."""
+    """The field that the refusal names, if it brings the evidence. Any other error fails the test."""
     try:
         return f"accepted as {decode(data, kind)!r}"[:200]
     except MalformedBytes as fault:
-        assert fault.evidence == data[:256]
-        assert "\n" not in str(fault)
-        return fault.field
+        return fault.field if fault.evidence == data[:256] else f"{fault.field} without evidence"
 
 
 @pytest.mark.parametrize("word", NOUNS)
@@ -131,7 +129,7 @@ def test_every_fault_is_tried_on_every_type(word: str) -> None:
     names = [vector["fault"] for vector in on_file(word)["refused"]]
     assert len(set(names)) == len(names)
     assert not REFUSED_EVERYWHERE - set(names)
-    fields = {name for name in TYPES[word].__struct_fields__}
+    fields = set(TYPES[word].__struct_fields__)
     assert {f"missing_field_{name}" for name in fields} <= set(names)
 
 
