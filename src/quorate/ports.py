@@ -80,7 +80,13 @@ class Store(Protocol):
 
 class Blobs(Protocol):
     """Content-addressed bytes. `put` is durable when it returns; `get` checks the digest on every read and removes what
-    is corrupt."""
+    is corrupt.
+
+    Blobs of at most `row_bytes_max` bytes are rows of the node's Store (-1: none are): `put_many` of such blobs alone
+    has queued them there before it first waits, so that a save that is called next is never durable before them.
+    """
+
+    row_bytes_max: int
 
     async def put(self, data: bytes) -> Digest: ...
 

@@ -61,6 +61,8 @@ def check_blob(data: bytes, bytes_max: int) -> None:
 class MemoryBlobs:
     """Blobs in memory, for tests and simulation."""
 
+    row_bytes_max = -1
+
     def __init__(self, *, blob_bytes_max: int = BLOB_BYTES_MAX) -> None:
         self._blobs: dict[bytes, bytes] = {}
         self._partial: dict[bytes, bytearray] = {}
@@ -157,7 +159,7 @@ class FileBlobs:
         row_blob_bytes_max: int = ROW_BLOB_BYTES_MAX,
     ) -> None:
         self._rows = rows
-        self._row_bytes_max = row_blob_bytes_max if rows is not None else -1
+        self.row_bytes_max = row_blob_bytes_max if rows is not None else -1
         self._bytes_max = blob_bytes_max
         self._files = BlobFolder(folder)
         self._putting: set[Digest] = set()
@@ -174,10 +176,13 @@ class FileBlobs:
         for data in blobs:
             check_blob(data, self._bytes_max)
         puts = [Put(await self._digest(data), data) for data in blobs]
-        small = [put for put in puts if len(put.data) <= self._row_bytes_max]
-        large = [put for put in puts if len(put.data) > self._row_bytes_max]
-        waits = [self._writer.submit(put, len(put.data)) for put in large]
-        await asyncio.gather(self._put_rows(small), *waits)
+        small = [put for put in puts if len(put.data) <= self.row_bytes_max]
+        large = [put for put in puts if len(put.data) > self.row_bytes_max]
+        if not large:
+            await self._put_rows(small)  # no task of its own: they are queued now, see `Blobs.row_bytes_max`
+        else:
+            waits = [self._writer.submit(put, len(put.data)) for put in large]
+            await asyncio.gather(self._put_rows(small), *waits)
         return [put.digest for put in puts]
 
     async def get(self, digest: Digest) -> bytes | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -58,6 +58,7 @@ from quorate.node.trade import Trade
 log = logging.getLogger("quorate.node")
 
 DONE_IN_MEMORY_MAX = 1_000
+"""More than the saves under way hold: what is not saved yet must be found here."""
 STANDING_TIMER = b"\0standing"
 KEPT = frozenset({"ack", "commit", "cancel_ack"})
 MEMBER_NOUNS = frozenset({"ack", "started", "commit", "opening", "delivery", "cancel_ack"})
@@ -76,6 +77,7 @@ class RequesterNode(PostingShell):
         self.trade = Trade(genesis, network, self.node_id, self.ledger, self._kept_offer)
         self._done: OrderedDict[JobId, JobState] = OrderedDict()
         self._agreements: dict[JobId, Signed] = {}
+        self._client_keys: OrderedDict[bytes, bytes] = OrderedDict()
         self._decoder = msgspec.msgpack.Decoder(JobState)
         self._changed = asyncio.Condition()
 
@@ -272,22 +274,21 @@ class RequesterNode(PostingShell):
                 if digest not in fresh and not self.world.blobs.has(digest):
                     raise InvalidField("its bytes are not here", field=field, fix="send the blob first")
 
-    def _begin_all(self, orders: Iterable[Order], turn: Turn) -> list[JobId]:
-        known = [self._already(order) for order in orders]
-        ids = []
-        for order, first in zip(orders, known, strict=True):
-            ids.append(first or self._begin(order, turn))
-        return ids
+    def _begin_all(self, orders: Sequence[Order], turn: Turn) -> list[JobId]:
+        for order in orders:
+            self._already(order)  # a conflict anywhere leaves nothing begun
+        return [self._already(order) or self._begin(order, turn) for order in orders]
 
     def _already(self, order: Order) -> JobId | None:
         job_id = JobId(body_digest("job", order.job.body))
         if order.key:
-            row = self.world.store.load("client_key", self._client_key(order))
+            key = self._client_key(order)
+            row = self._client_keys.get(key) or self.world.store.load("client_key", key)
             if row is not None and row != job_id:
                 raise IdempotencyConflict("this key was used for another job", field="key", fix="choose another key")
             if row is not None:
                 return job_id
-        known = job_id in self.jobs or self.world.store.load("job", job_id) is not None
+        known = job_id in self.jobs or job_id in self._done or self.world.store.load("job", job_id) is not None
         return job_id if known else None
 
     def _client_key(self, order: Order) -> bytes:
@@ -298,6 +299,9 @@ class RequesterNode(PostingShell):
         self.keep_stamps((order.job,), turn)
         if order.key:
             turn.save("client_key", self._client_key(order), job_id)
+            self._client_keys[self._client_key(order)] = job_id
+            if len(self._client_keys) > DONE_IN_MEMORY_MAX:
+                self._client_keys.popitem(last=False)
         state, effects = lifecycle.begin(order.job, job_id, self.world.entropy.draw(32), self.now())
         self._became(state, turn)
         self._carry_out(job_id, effects, turn)

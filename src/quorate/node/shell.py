@@ -230,8 +230,7 @@ class Shell:
         earlier, saved = self._saved, asyncio.get_running_loop().create_future()
         self._saved = saved
         try:
-            # Begun together, so that small blobs and rows share one sync.
-            await asyncio.gather(self._save_blobs(turn), self._save_rows(turn))
+            await self._save(turn)
             # A turn may say again what an earlier turn is still saving.
             await earlier
             saved.set_result(None)
@@ -251,6 +250,15 @@ class Shell:
             pending = work()
             if pending is not None:
                 self.spawn(pending)
+
+    async def _save(self, turn: Turn) -> None:
+        """A saved row never speaks of bytes that a crash could still take: files come first. What goes into the store
+        itself is queued in front of the rows and shares their sync."""
+        if any(len(data) > self.world.blobs.row_bytes_max for data in turn.blobs):
+            await self._save_blobs(turn)
+            await self._save_rows(turn)
+        else:
+            await asyncio.gather(self._save_blobs(turn), self._save_rows(turn))
 
     async def _save_blobs(self, turn: Turn) -> None:
         if turn.blobs:

@@ -90,7 +90,8 @@ def test_every_part_refuses_unknown_fields(kind: type[Value]) -> None:
 def test_every_tag_is_refused() -> None:
     for tag in range(1 << 16):
         with suppress(MalformedBytes):
-            pytest.fail(f"tag {tag} was read as {noun_in(head(TAG, tag) + b'\x80')!r}")
+            noun_in(head(TAG, tag) + b"\x80")
+            pytest.fail(f"tag {tag} was read")
 
 
 def test_shared_references_do_not_multiply() -> None:
