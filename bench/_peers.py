@@ -76,8 +76,8 @@ def _install() -> None:
     print("bench: installing the peers into build/bench-peers", file=sys.stderr, flush=True)
     try:
         venv.create(PEERS, with_pip=True, clear=True)
-        pip = [PEERS / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        options = ["--require-hashes", "--only-binary", ":all:", "--requirement", LOCK]
+        pip = [str(PEERS / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        options = ["--require-hashes", "--only-binary", ":all:", "--requirement", str(LOCK)]
         subprocess.run([*pip, *options], capture_output=True, text=True, timeout=INSTALL_S_MAX, check=True)
     except subprocess.TimeoutExpired:
         raise Missing(f"the peers were not installed within {INSTALL_S_MAX} s") from None
@@ -96,7 +96,7 @@ def _versions() -> dict[str, str]:
 def write_lock() -> None:
     """Resolves `WANTED` for every system and Python version, with the resolver that `make lock` uses."""
     sys.path.insert(0, str(ROOT / "scripts"))
-    import lock
+    import lock  # type: ignore[import-not-found]
 
     with tempfile.TemporaryDirectory() as folder:
         uv = lock.resolver(Path(folder) / "venv")

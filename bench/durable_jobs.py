@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable
 from typing import Any
 
 from _machine import facts
@@ -26,12 +25,7 @@ ROUNDS = 3
 WARM_UP_JOBS = 200
 OUR_JOBS = 2_000
 PEER_JOBS = {"ray_local": 2_000, "dask_local": 1_000, "celery_redis": 1_000, "dbos_sqlite": 300}
-SAME_SYSTEM = {
-    "ray": ("ray_1_workers", "ray_2_workers", "ray_4_workers"),
-    "celery": ("celery_solo", "celery_prefork"),
-    "dask": ("dask",),
-    "dbos": ("dbos_direct", "dbos_queue"),
-}
+SYSTEMS = ("ray", "celery", "dask", "dbos")
 GOALS = {"dbos": 2.0, "ray": 1.0}
 
 
@@ -51,12 +45,12 @@ def one_at_a_time_ms(net: Network, client: quorate.Quorate) -> float:
     return statistics.median(1000 * drained_s(client, [draft]) for draft in trust_drafts(30))
 
 
-def attempt(missing: dict[str, str], name: str, work: Callable[[], dict[str, float]]) -> dict[str, float]:
+def attempt(peers: Peers | None, missing: dict[str, str], name: str, jobs: int) -> dict[str, float]:
     """The figures, or none once the system has failed: the reason is kept."""
-    if name in missing:
+    if peers is None or name in missing:
         return {}
     try:
-        return work()
+        return peers.run(name, jobs)
     except Missing as fault:
         missing[name] = str(fault)
         return {}
@@ -68,9 +62,8 @@ def measured(peers: Peers | None, missing: dict[str, str]) -> tuple[dict[str, fl
     spent: list[dict[str, Any]] = []
     for _ in range(ROUNDS):
         ours(found, spent)
-        for name, jobs in PEER_JOBS.items() if peers is not None else ():
-            figures = attempt(missing, name, lambda name=name, jobs=jobs: peers.run(name, jobs))  # type: ignore[misc]
-            for figure, value in figures.items():
+        for name, jobs in PEER_JOBS.items():
+            for figure, value in attempt(peers, missing, name, jobs).items():
                 found.setdefault(figure, []).append(value)
     return {name: statistics.median(values) for name, values in found.items()}, spent[-1]
 
@@ -78,8 +71,8 @@ def measured(peers: Peers | None, missing: dict[str, str]) -> tuple[dict[str, fl
 def compared(medians: dict[str, float]) -> dict[str, Any]:
     """Our rate against the better way of each system, and whether the goals are met."""
     figures: dict[str, Any] = {"quorate_jobs_per_s": round(medians["quorate"], 1)}
-    for system, ways in SAME_SYSTEM.items():
-        rates = [medians[way] for way in ways if way in medians]
+    for system in SYSTEMS:
+        rates = [value for name, value in medians.items() if name.startswith(system) and not name.endswith("p50_ms")]
         if rates:
             figures[f"{system}_jobs_per_s"] = round(max(rates), 1)
             figures[f"ratio_to_{system}"] = round(medians["quorate"] / max(rates), 3)

@@ -4,7 +4,8 @@
 * An idle provider with one warm worker: proportional set size of its process tree (proc(5), smaps_rollup), which
   counts shared pages by share. Other processes of the network share libraries with it, as they would on one machine.
 * Growth: the same figure for every process of the network after each block of jobs, 10,000 in all after a first block
-  that fills caches. The last half is fitted by a straight line; noise is what is left over.
+  that fills caches. The last half is fitted by a straight line; noise is what is left over. And what is added by jobs
+  that come one at a time: each of them brings signatures of its own, where a batch shares one.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ IDLE_GOAL_MIB = 150
 SETTLE_S = 3.0
 BLOCK_JOBS, BLOCKS = 1_000, 11
 BATCH_JOBS = 500
+ALONE_JOBS = 400
 
 
 def help_s() -> float:
@@ -54,6 +56,15 @@ def memory_after(net: Network, blocks: int) -> list[dict[str, int]]:
     return seen
 
 
+def growth_alone(net: Network) -> dict[str, float]:
+    """KiB that each process grows by in a thousand jobs that come one after another."""
+    before = net.memory_kib()
+    with quorate.connect(net.home) as client:
+        for draft in trust_drafts(ALONE_JOBS):
+            drained_s(client, [draft])
+    return {name: (kib - before[name]) * 1000 / ALONE_JOBS for name, kib in net.memory_kib().items()}
+
+
 def growth(values: list[int]) -> tuple[float, float]:
     """KiB for each thousand jobs over the second half of the run, and the noise around that line."""
     late = values[len(values) // 2 :]
@@ -73,6 +84,7 @@ def main() -> None:
         idle = net.memory_kib()
         machine = facts(net.home)
         seen = memory_after(net, options.blocks)
+        alone = growth_alone(net)
     figures: dict[str, Any] = {
         "help_s": round(started_s, 3),
         "help_goal_max_s": HELP_GOAL_S,
@@ -88,6 +100,7 @@ def main() -> None:
         slope, noise = growth(values)
         figures[f"{name}_growth_kib_per_1000_jobs"] = round(slope, 1)
         figures[f"{name}_noise_kib"] = round(noise, 1)
+        figures[f"{name}_growth_one_at_a_time_kib_per_1000_jobs"] = round(alone[name], 1)
         series[name] = " ".join(str(value // 1024) for value in values)
     print(json.dumps({"figures": figures, "MiB after each block": series, "machine": machine, "peers": {}}))
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from _machine import facts, fdatasync_ms, use_cores
-from _network import Network, drained_s, network, per_job, quorum_drafts
+from _network import Network, Use, drained_s, network, per_job, quorum_drafts
 
 import quorate
 
@@ -44,17 +44,23 @@ def one_at_a_time_ms(client: quorate.Quorate) -> list[float]:
     return sorted(took)
 
 
+def processor_s_of(used: dict[str, Use]) -> float:
+    return sum(use.cpu_s + use.workers_cpu_s for use in used.values())
+
+
 def measured(net: Network, jobs: int) -> dict[str, Any]:
     with quorate.connect(net.home) as client:
         drained_s(client, quorum_drafts(WARM_UP_JOBS))
-        syncs = [fdatasync_ms(net.home)]
+        syncs, alone = [fdatasync_ms(net.home)], net.use()
         single = one_at_a_time_ms(client)
+        spent_alone = per_job(alone, net.use(), SINGLE_JOBS)
         syncs.append(fdatasync_ms(net.home))
         before, took_s = net.use(), []
         for _ in range(ROUNDS):
             took_s.append(drained_s(client, quorum_drafts(jobs)))
         after = net.use()
     rate, p50_ms = jobs / statistics.median(took_s), statistics.median(single)
+    busy_s = processor_s_of(after) - processor_s_of(before)
     allowed_ms = GOAL_SYNCS * statistics.mean(syncs) + GOAL_MS
     return {
         "drained_jobs_per_s": round(rate, 1),
@@ -67,15 +73,9 @@ def measured(net: Network, jobs: int) -> dict[str, Any]:
         "p50_to_goal": round(p50_ms / allowed_ms, 3),
         "p90_ms": round(single[int(0.9 * len(single))], 2),
         "batch_jobs": jobs,
-        "per_job": per_job(before, after, ROUNDS * jobs),
-        "cores_busy": round(
-            sum(
-                use.cpu_s + use.workers_cpu_s - before[name].cpu_s - before[name].workers_cpu_s
-                for name, use in after.items()
-            )
-            / sum(took_s),
-            2,
-        ),
+        "drained": per_job(before, after, ROUNDS * jobs),
+        "alone": spent_alone,
+        "cores_busy": round(busy_s / sum(took_s), 2),
     }
 
 
@@ -104,9 +104,16 @@ def main() -> None:
     with network(PROVIDERS) as net:
         machine = facts(net.home) | {"pinned_to": list(cores)}
         figures = measured(net, options.jobs)
-    spent = figures.pop("per_job")
-    profiles = costly(options.profile) if options.profile is not None else {}
-    print(json.dumps({"figures": figures, "each job": spent, "machine": machine, "peers": {}, **profiles}))
+    report = {
+        "figures": figures,
+        "each job of a batch": figures.pop("drained"),
+        "each job alone": figures.pop("alone"),
+        "machine": machine,
+        "peers": {},
+    }
+    if options.profile is not None:
+        report |= costly(options.profile)
+    print(json.dumps(report))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,22 @@
 """Run code on machines you do not trust; keep the data private; get a result anyone can check.
 
+The parts, in the order in which a job passes them and a reader best meets them:
+
+    errors.py     what can go wrong, each with field, limit and fix
+    ports.py      the world as small interfaces
+    model/        the nouns: frozen values with one byte form each
+    crypto/       digests, signatures, sealing, commitments
+    execute/      a program under hard limits, in a jailed process
+    privacy/      how an input is opened for a run and its result sealed
+    market/       Job -> Agreement
+    cohort/       Agreement -> Assignment
+    verify/       Claim -> Verdict
+    ledger/       Verdict -> Settlement
+    jobs/         the path itself, from admission to receipt
+    adapters/     the world: SQLite, files, Zenoh
+    node/         the shell around the machines
+    api/          doors: command line, HTTP, Python
+
 Names are loaded when they are first used, so that `import quorate` is cheap.
 """
 

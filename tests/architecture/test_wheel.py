@@ -30,6 +30,10 @@ def test_the_whole_package_is_in(names: set[str]) -> None:
     assert "quorate/api/status.toml" in names
 
 
+def test_the_example_of_the_demo_is_in(names: set[str]) -> None:
+    assert {f"quorate/examples/aggregation/{name}" for name in ("aggregation.wasm", "input.json")} <= names
+
+
 def test_licence_and_command_are_in(names: set[str]) -> None:
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     assert any(name.endswith(".dist-info/entry_points.txt") for name in names)

@@ -1,55 +1,105 @@
 """SIGKILL of each process at every moment between submission and settlement (design 4.6, protocol R4): the job ends, is
 billed once, nothing acknowledged is lost, nobody honest is slashed.
 
-Three networks run at the same time, one for each role, because most of the time is waiting for a process to start.
+Several networks run at the same time, because most of the time is waiting for a process to start.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from tests.support import guests
-from tests.support.crashes import Killer, Survived, accounted
+from tests.support import crashing_client, guests
+from tests.support.crashes import MOMENTS_MAX, Cancelling, Killer, Story, Submitting, Survived, accounted
 from tests.support.network import Network, running
+
+import quorate
+from quorate import Job, ResourceLimits
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-OUTPUT = b"desserts"
-MOMENTS_LEAST = {"node": 30, "sequencer": 8, "provider-1": 12}
-"""Far fewer than these would mean that the switch does not reach the code."""
+NETWORKS_AT_ONCE = 3
+SMALL = b"desserts"
+LARGE = bytes(range(256)) * 800
+ENDLESS = Job.builder().wasm(guests.FOREVER).private_input(b"").with_ownership_proof().replication(3)
+ENDLESS = ENDLESS.limits(ResourceLimits(fuel=10**10, run_ms=60_000))
+
+
+class Case(NamedTuple):
+    """`least`: far fewer moments would mean that the switch does not reach the code. `calls` must be among them."""
+
+    role: str
+    nodes: int
+    story: Callable[[], Story]
+    ending: tuple[str, bytes | None]
+    least: int
+    calls: frozenset[str]
+    first: int = 1
+    last: int = MOMENTS_MAX
+
+
+def submitting(output: bytes, replicas: int) -> Callable[[], Story]:
+    return lambda: Submitting(guests.private(guests.REVERSE, output[::-1], replicas))
+
+
+CANCELLED = ("cancelled", None)
+CASES = {
+    "node": Case("node", 4, submitting(SMALL, 3), ("completed", SMALL), 30, frozenset({"save", "send"})),
+    "provider": Case("provider-1", 4, submitting(SMALL, 3), ("completed", SMALL), 12, frozenset({"save", "run"})),
+    "sequencer": Case("sequencer", 4, submitting(SMALL, 3), ("completed", SMALL), 8, frozenset({"save", "send"})),
+    "provider, result in a file": Case(
+        "provider-1", 2, submitting(LARGE, 1), ("completed", LARGE), 6, frozenset({"put_many", "save"}), 11, 20
+    ),
+    "node, cancelling": Case(
+        "node", 3, lambda: Cancelling(ENDLESS.build()), CANCELLED, 10, frozenset({"save", "send"})
+    ),
+    "provider, cancelling": Case(
+        "provider-1", 3, lambda: Cancelling(ENDLESS.build()), CANCELLED, 5, frozenset({"cancel", "send"})
+    ),
+}
 
 
 class Report(NamedTuple):
     survived: list[Survived]
     faults: list[str]
-    paid_twice: list[str]
-    after_restart: list[str]
+    doubles: list[str]
+    forgotten: list[str]
+    workers_left: list[str]
 
 
-def enumerated(role: str) -> Report:
-    with running(4) as network:
+def enumerated(case: Case) -> Report:
+    with running(case.nodes) as network:
         client = network.client()
-        draft = guests.private(guests.REVERSE, OUTPUT[::-1])
-        client.wait(client.submit(draft), 30)
-
-        def concerned(view: object) -> bool:
-            job = client.list(1)[0].job
-            return role in ("node", "sequencer") or network.ids[role] in network.book().paid(job)
-
-        survived = Killer(network, role, concerned).every_moment(draft)
+        client.wait(client.submit(guests.private(guests.ANSWER, b"", min(3, case.nodes))), 30)
+        killer = Killer(network, case.role, case.story(), lambda job: concerned(network, case.role, job))
+        survived = killer.every_moment(case.first, case.last)
         faults = [
             f"{each.number} {each.moment}: {fault}"
             for each in survived
             for fault in accounted(network, client, each.view.job)
         ]
-        return Report(survived, faults, doubles(network), forgotten(network, survived))
+        time.sleep(1)  # a worker that replaces a killed one is busy with its start
+        workers = [f"{name}: {pid}" for name in network.providers for pid in network.busy_workers(name)]
+        return Report(survived, faults, doubles(network), forgotten(network, survived), workers)
+
+
+def concerned(network: Network, role: str, job: str) -> bool:
+    """Whether the process had a part in the job: a provider may not have been drawn."""
+    if role in ("node", "sequencer"):
+        return True
+    notes = " ".join(note.text for note in network.client().status(job).notes)
+    return network.ids[role].hex()[:8] in notes
 
 
 def doubles(network: Network) -> list[str]:
-    """Jobs with an escrow that was not settled exactly once."""
+    """Jobs with more than one escrow, or whose escrow was not settled exactly once."""
     book = network.book()
     jobs = [event.job.hex() for event in book.opened]
     return [job for job in jobs if jobs.count(job) != 1 or len(book.settlements_of(job)) != 1]
@@ -71,30 +121,60 @@ def forgotten(network: Network, survived: list[Survived]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def reports() -> Iterator[dict[str, Report]]:
-    with ThreadPoolExecutor(len(MOMENTS_LEAST)) as pool:
-        yield dict(zip(MOMENTS_LEAST, pool.map(enumerated, MOMENTS_LEAST), strict=True))
+def reports() -> Iterator[dict[str, Future[Report]]]:
+    with ThreadPoolExecutor(NETWORKS_AT_ONCE) as pool:
+        yield {name: pool.submit(enumerated, case) for name, case in CASES.items()}
 
 
-@pytest.mark.parametrize("role", MOMENTS_LEAST)
+@pytest.mark.parametrize("name", CASES)
 class TestEveryMoment:
-    def test_the_moments_are_real(self, reports: dict[str, Report], role: str) -> None:
-        moments = [each.moment for each in reports[role].survived]
-        assert len(moments) >= MOMENTS_LEAST[role], moments
-        kinds = {moment.split(" ", 2)[1] for moment in moments}
-        assert {"save", "send"} <= kinds
+    @pytest.fixture
+    def report(self, reports: dict[str, Future[Report]], name: str) -> Report:
+        return reports[name].result()
 
-    def test_every_job_ends_with_its_result(self, reports: dict[str, Report], role: str) -> None:
-        ended = {
+    def test_the_moments_are_real(self, report: Report, name: str) -> None:
+        moments = [each.moment for each in report.survived]
+        assert len(moments) >= CASES[name].least, moments
+        assert CASES[name].calls <= {moment.split(" ", 2)[1] for moment in moments}
+
+    def test_every_job_ends_as_it_would_have(self, report: Report, name: str) -> None:
+        otherwise = {
             (each.number, each.moment): (each.view.state, each.view.error, each.output)
-            for each in reports[role].survived
-            if (each.view.state, each.output) != ("completed", OUTPUT)
+            for each in report.survived
+            if (each.view.state, each.output) != CASES[name].ending
         }
-        assert not ended
+        assert not otherwise
 
-    def test_every_job_is_billed_once_and_nobody_is_slashed(self, reports: dict[str, Report], role: str) -> None:
-        assert not reports[role].faults
-        assert not reports[role].paid_twice
+    def test_every_job_is_billed_once_and_nobody_is_slashed(self, report: Report, name: str) -> None:
+        assert not report.faults
+        assert not report.doubles
 
-    def test_nothing_acknowledged_is_lost(self, reports: dict[str, Report], role: str) -> None:
-        assert not reports[role].after_restart
+    def test_nothing_acknowledged_is_lost(self, report: Report, name: str) -> None:
+        assert not report.forgotten
+
+    def test_no_guest_is_left_running(self, report: Report, name: str) -> None:
+        assert not report.workers_left
+
+
+def test_a_client_killed_at_every_moment_finds_its_job_again(network: Network) -> None:
+    script = str(Path(crashing_client.__file__))
+    environment = {**os.environ, "PYTHONPATH": str(guests.ROOT)}
+    number, killed = 0, 0
+    while True:
+        number += 1
+        command = [sys.executable, script, str(network.home), str(number)]
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        if ended.returncode == 0:
+            break
+        assert ended.returncode == -9, ended.stderr
+        killed += 1
+        before = {event.job for event in network.book().opened}
+        with quorate.connect(network.home) as client:
+            job = client.submit(crashing_client.draft(), f"{crashing_client.KEY} {number}")
+            assert client.wait(job, 30).decrypt() == b"desserts"
+        fresh = {event.job for event in network.book().opened} - before
+        assert {event.hex() for event in fresh} <= {job}, "one key, one job"
+        assert not accounted(network, network.client(), job)
+    assert killed >= 10
+    assert ended.stdout.split()[1] == "desserts"
+    assert not doubles(network)

@@ -111,9 +111,9 @@ def two_closings_and_bond_kept(case: Case) -> bool | None:
 
 
 def read_and_unpaid(case: Case) -> bool | None:
-    """It has the result in clear, and a member that brought it is not paid the price."""
+    """It has the result, and nobody who brought it is paid the price."""
     brought = _requester(case).read.get(case.state.agreement_id, set())
-    return any(not case.earned(member, ("price",)) for member in brought) if brought else None
+    return not any(case.earned(member, ("price",)) for member in brought) if brought else None
 
 
 class Adversary(NamedTuple):
@@ -227,12 +227,14 @@ ADVERSARIES = (
         members={"withheld_opening": 2},
     ),
     Adversary(
-        "Withheld opening, in a ledger window",
+        "Withheld opening, in a ledger window that runs out",
         "waste a round and keep the bond",
         bond_kept,
         CAUGHT,
-        "Who commits on the ledger opens on the ledger, or loses the bond and half of the score (R7).",
-        members={"hasty_withholder": 2},
+        "Who commits on the ledger opens on the ledger, or loses the bond and half of the score (R7). A requester that "
+        "settles before the window ends makes it void.",
+        members={"hasty_withholder": 1},
+        requesters={"never_acknowledges": 1},
     ),
     Adversary(
         "Unassigned voter",
@@ -272,9 +274,9 @@ ADVERSARIES = (
         "Requester closes a round twice, each for others",
         "show two closings and keep the bond",
         two_closings_and_bond_kept,
-        cells("no chance", "sometimes", "sometimes"),
-        "Found out only when both closings come before one party or the ledger. It gains nothing: both lists name the "
-        "same members and commitments, or the openings do not fit.",
+        cells("no chance", "not caught", "not caught"),
+        "Found out only when both closings come before one party. It gains nothing: the ledger takes one closing, and "
+        "only openings that fit its commitments count.",
         requesters={"closes_apart": 1},
     ),
     Adversary(
@@ -283,7 +285,8 @@ ADVERSARIES = (
         read_and_unpaid,
         CAUGHT,
         "Members that computed the acceptance force the round; a result posted on the ledger stands for the "
-        "acknowledgement. Above 256 KiB it cannot be posted: then only the attempt fee is safe.",
+        "acknowledgement. Above 256 KiB it cannot be posted: then only the attempt fee is safe. Only the first round "
+        "that agreed is paid: members of later rounds have worked for nothing.",
         requesters={"closes_its_eyes": 1},
     ),
     Adversary(

@@ -224,7 +224,7 @@ class ForgedSignature(Listener):
 
     def overheard(self, source: NodeId, letter: Letter) -> None:
         value = letter.value
-        if not isinstance(value, Commit) or not self.once(letter.signed.body):
+        if not isinstance(value, Commit) or value.member != source or not self.once(letter.signed.body):
             return
         other = msgspec.structs.replace(value, commit=digest("forged", value.commit))
         forged = Signed(

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from tests.support import crashing_process
 from tests.support.network import Network, until
@@ -34,42 +34,92 @@ class Survived(NamedTuple):
     output: bytes | None
 
 
+class Story(Protocol):
+    """What is done with each job: `begin` before the process is armed, `end` after it, again and again until it
+    succeeds. A WorldError means that a node was away."""
+
+    def begin(self, client: Quorate, key: str) -> None: ...
+
+    def end(self, client: Quorate, key: str) -> tuple[JobView, bytes | None]: ...
+
+
+class Submitting:
+    """A user whose node goes away does the same again, under the same client key."""
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
+
+    def begin(self, client: Quorate, key: str) -> None:
+        pass
+
+    def end(self, client: Quorate, key: str) -> tuple[JobView, bytes | None]:
+        try:
+            job = client.submit(self._draft, key)
+        except JobError:
+            job = client.list(1)[0].job
+        view = client.wait_settled(job, JOB_S)
+        return view, client.result(job).decrypt() if view.state == "completed" else None
+
+
+class Cancelling:
+    """A job that would never end is cancelled while it runs."""
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
+        self._job = ""
+
+    def begin(self, client: Quorate, key: str) -> None:
+        self._job = client.submit(self._draft, key)
+        until(lambda: client.status(self._job).phase == "executing", 10)
+
+    def end(self, client: Quorate, key: str) -> tuple[JobView, bytes | None]:
+        client.cancel(self._job)
+        return client.wait_settled(self._job, JOB_S), None
+
+
 class Killer:
     """Enumerates for one role of one network. `concerns` says whether a job had anything to do with the process."""
 
-    def __init__(self, network: Network, role: str, concerns: Callable[[JobView], bool] = lambda view: True) -> None:
+    def __init__(self, network: Network, role: str, story: Story, concerns: Callable[[str], bool]) -> None:
         self._network = network
         self._role = role
+        self._story = story
         self._concerns = concerns
         self._folder = network.home / role
         self._client = network.client()
         self._tries = 0
 
-    def every_moment(self, draft: Draft) -> list[Survived]:
-        """Jobs made of `draft`, one for each moment."""
+    def every_moment(self, first: int = 1, last: int = MOMENTS_MAX) -> list[Survived]:
+        """A job for each moment, or for those from `first` to `last`."""
         survived: list[Survived] = []
-        self._start(1)
-        while len(survived) < MOMENTS_MAX:
-            number = len(survived) + 1
-            found = self.at(number, draft)
-            if found is not None:
+        number = first
+        self._start(number)
+        while number <= last:
+            found = self.at(number)
+            if found.moment:
                 survived.append(found)
-                continue
-            if self._concerns(self._client.list(1)[0]):
+                number += 1
+            elif self._concerns(found.view.job):
                 return survived
-        raise AssertionError(f"more than {MOMENTS_MAX} moments")
+        assert last < MOMENTS_MAX, f"more than {MOMENTS_MAX} moments"
+        return survived
 
-    def at(self, number: int, draft: Draft) -> Survived | None:
-        """One job with a kill at moment `number`; None when the moment never came. Ready for the next one."""
+    def at(self, number: int) -> Survived:
+        """One job with a kill at moment `number`; `moment` is empty when it never came. Ready for the next one."""
         self._await_all_connected()
+        self._tries += 1
+        key = f"{self._role} {self._tries}"
+        self._story.begin(self._client, key)
         (self._folder / crashing_process.ARMED).touch()
         ended = False
         with ThreadPoolExecutor(1) as once:
             watch = once.submit(self._bring_back, number + 1, lambda: ended)
-            view, output = self._to_the_end(draft)
-            ended = True
+            try:
+                view, output = self._to_the_end(key)
+            finally:
+                ended = True
             moment = watch.result()
-        return Survived(number, moment, view, output) if moment else None
+        return Survived(number, moment, view, output)
 
     def _start(self, number: int) -> None:
         self._network.kill(self._role)
@@ -93,25 +143,14 @@ class Killer:
         self._network.respawn(self._role, (ENTRY, str(following)))
         return moment
 
-    def _to_the_end(self, draft: Draft) -> tuple[JobView, bytes | None]:
-        """What a user does whose node goes away: the same again, under the same client key."""
-        self._tries += 1
-        key = f"{self._role} {self._tries}"
+    def _to_the_end(self, key: str) -> tuple[JobView, bytes | None]:
         deadline = time.monotonic() + JOB_S
         while time.monotonic() < deadline:
             try:
-                job = self._submitted(draft, key)
-                view = self._client.wait_settled(job, deadline - time.monotonic())
-                return view, self._client.result(job).decrypt() if view.state == "completed" else None
+                return self._story.end(self._client, key)
             except WorldError:
                 time.sleep(0.05)
         raise AssertionError(f"not settled within {JOB_S} s: {self._client.list(1)}")
-
-    def _submitted(self, draft: Draft, key: str) -> str:
-        try:
-            return self._client.submit(draft, key)
-        except JobError:
-            return self._client.list(1)[0].job
 
 
 def accounted(network: Network, client: Quorate, job: str) -> list[str]:

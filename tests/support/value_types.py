@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import inspect
+from tests.support.byte_surgery import canonical
 
 import quorate
 from quorate.crypto.signing import Identity
-from quorate.model.codec import Value, noun
+from quorate.model.codec import VERSION, Value, noun
 from quorate.model.identity import KeyBundle, Suite
 from quorate.model.job import Job, JobCore
 from quorate.model.policy import Proof
@@ -252,3 +253,49 @@ def _from_json(info: inspect.Type, data: Any) -> Any:
         case inspect.EnumType():
             return info.cls(data)
     return data
+
+
+# Values that differ in one field
+
+
+def altered(value: Value) -> Iterator[tuple[str, bytes]]:
+    """Bytes that say the same but for one field, in canonical form; a type that binds its fields may refuse them."""
+    plain = msgspec.to_builtins(value, builtin_types=(bytes,))
+    for field in fields_of(type(value), plain):
+        info = solid(field.info)
+        if isinstance(info, inspect.StructType) and info.tag is None and field.plain is not None:
+            continue  # its own fields come next
+        data = canonical(_with(plain, field.path, _other(info, field.plain)) | {"v": VERSION})
+        if data != canonical(plain | {"v": VERSION}):
+            yield field.dotted, data
+
+
+def _with(plain: Any, path: Path, item: Any) -> Any:
+    if not path:
+        return item
+    copy = dict(plain) if isinstance(plain, dict) else list(plain)
+    copy[path[0]] = _with(copy[path[0]], path[1:], item)  # type: ignore[index]
+    return copy
+
+
+def _other(info: inspect.Type, plain: Any) -> Any:
+    """Something else of the same type: the next number, another bit, one entry less or more."""
+    match info:
+        case inspect.IntType():
+            return plain + 1 if plain < most(info) else plain - 1
+        case inspect.BoolType():
+            return not plain
+        case inspect.BytesType():
+            return bytes([plain[0] ^ 1]) + plain[1:] if plain else b"\1"
+        case inspect.StrType():
+            return f"x{plain}"[:128] if plain else "x"
+        case inspect.LiteralType():
+            return next(word for word in info.values if word != plain) if len(info.values) > 1 else plain
+        case inspect.EnumType():
+            return next(word.value for word in info.cls if word.value != plain)
+        case inspect.TupleType():
+            return [*plain[:-1], plain[-1] + 1 if plain[-1] == 0 else plain[-1] - 1]
+        case inspect.StructType():
+            made = (msgspec.to_builtins(_sample(info.cls, "other", full), builtin_types=(bytes,)) for full in (0, 1))
+            return next(item for item in made if item != plain)
+    return plain[:-1] if plain else []

@@ -42,7 +42,9 @@ S = TypeVar("S", bound=msgspec.Struct)
 def app(desk: Desk) -> FastAPI:
     """The door of `desk`, as an ASGI application."""
     # FastAPI would write refused bodies to a telemetry log where one is set up.
-    door = FastAPI(title="Quorate", version="1", summary=quorate.__doc__, telemetry={"logs": False})
+    door = FastAPI(
+        title="Quorate", version="1", summary=(quorate.__doc__ or "").partition("\n")[0], telemetry={"logs": False}
+    )
     handlers = Handlers(desk)
     for route in ROUTES:
         door.add_api_route(

@@ -124,7 +124,7 @@ class LiveTeller:
             console=render.console(stream),
             transient=True,
         )
-        self._task = self._progress.add_task("submitted", total=None, more="")
+        self._task = self._progress.add_task("asking your node", total=None, more="")
 
     def __enter__(self) -> LiveTeller:
         self._progress.start()

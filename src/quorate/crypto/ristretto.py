@@ -1,17 +1,27 @@
 """The prime-order group ristretto255 (RFC 9496), through libsodium's `rbcl` binding, with the checks that the binding
 leaves out.
 
-Measured traps of rbcl 1.1.2: its `allow_scalar_zero` multiplications and its addition answer an invalid point with the
-identity instead of an error, and scalars above the group order are reduced without a word. So points and scalars from
-outside pass `check_point` and `check_scalar` first, and only what passed is computed with.
+Measured traps of rbcl 1.1.2: it leaves a copy of libsodium behind at every import. Its `allow_scalar_zero`
+multiplications and its addition answer an invalid point with the identity instead of an error, and scalars above the
+group order are reduced without a word. So points and scalars from outside pass `check_point` and `check_scalar` first,
+and only what passed is computed with.
 """
 
 from __future__ import annotations
+
+import contextlib
+from importlib import import_module
+from pathlib import Path
 
 import rbcl
 
 from quorate.crypto.digests import xof
 from quorate.errors import BadCommitment
+
+# Each import of rbcl writes its libsodium, 2.7 MB, to a new temporary file, loads it and leaves the file behind. What
+# is loaded stays loaded without its name (not on Windows, where a file in use cannot go).
+with contextlib.suppress(OSError):
+    Path(import_module("rbcl._sodium").lib_path).unlink()
 
 ORDER = 2**252 + 27742317777372353535851937790883648493
 POINT_BYTES = 32

@@ -26,6 +26,8 @@ MARGIN_MS = 250
 FORCE_AFTER_MS = 30_000
 """Beyond the clocks of the job: how long a member waits for the next word of the requester's side."""
 REVEALING = ("reveal", "close")
+CLOSE_FAULTS = ("close_malformed", "close_conflict", "audit_seed_wrong", "commit_mismatch", "bad_signature")
+"""Refusals that the requester's node has caused by the RoundClose it gave this member."""
 
 
 def due(state: LeaseState) -> Millis:
@@ -51,6 +53,8 @@ def tick(state: LeaseState, event: Tick, now: Millis) -> Step:
         return state, ()
     if state.commit is None:
         return _next(state, state.forced, now + RETRY_MS), ()
+    if state.forced == "window":
+        return show_commitment(state)
     if not state.forced and state.delivery_ack is not None:
         return _next(state, "settle", now + FORCE_AFTER_MS), (_settle(state),)
     if state.forced == "reveal":
@@ -73,18 +77,26 @@ def windows(state: LeaseState, event: Windows, now: Millis) -> Step:
         return (
             _ask(state, now) if state.stage == "delivered" else (_next(state, "", 0, since_ms=now), (_commit(state),))
         )
-    reveal_at = now + opened.commit_by_ms - opened.time_ms + MARGIN_MS
-    close_at = Millis(now + opened.reveal_by_ms - opened.time_ms + MARGIN_MS)
-    if state.commit is None:
-        return _next(state, "window", reveal_at, close_due_ms=close_at), ()
-    return _next(state, "reveal", reveal_at, close_due_ms=close_at), (_commit(state),)
+    window_ms = opened.commit_by_ms - opened.time_ms
+    state = _next(
+        state,
+        "window",
+        now + window_ms // 2,
+        reveal_due_ms=Millis(now + window_ms + MARGIN_MS),
+        close_due_ms=Millis(now + opened.reveal_by_ms - opened.time_ms + MARGIN_MS),
+    )
+    return show_if_closed(state)
 
 
-def committed_late(state: LeaseState) -> Step:
-    """The windows opened while the guest still ran; now there is a commitment to show."""
-    if state.forced != "window":
-        return state, ()
-    return _next(state, "reveal", state.force_due_ms), (_commit(state),)
+def show_if_closed(state: LeaseState) -> Step:
+    """In an open window the commitment goes with the RoundClose, which pins who counts; without one, or while the guest
+    still runs, half of the window is waited for it."""
+    ready = state.forced == "window" and state.commit is not None and state.close is not None
+    return show_commitment(state) if ready else (state, ())
+
+
+def show_commitment(state: LeaseState) -> Step:
+    return _next(state, "reveal", state.reveal_due_ms), (_commit(state),)
 
 
 def refused(state: LeaseState, event: Refused, now: Millis) -> Step:
@@ -92,6 +104,8 @@ def refused(state: LeaseState, event: Refused, now: Millis) -> Step:
         return _ask(state, now)
     if event.noun == "force_reveal" and event.status == "too_early":
         return _next(state, "reveal", now + RETRY_MS), ()
+    if event.noun == "force_commit" and event.status in CLOSE_FAULTS and state.close is not None:
+        return state, (_commit(state, with_close=False),)
     if event.noun != "force_round" or state.forced in REVEALING:
         return state, ()
     if event.status in ("window_open", "already_committed"):
@@ -129,10 +143,12 @@ def _force(state: LeaseState, with_close: bool) -> Post:
     return Post(ForceRound(network=order.network, agreement=state.agreement_id, round=order.round, evidence=evidence))
 
 
-def _commit(state: LeaseState) -> Post:
+def _commit(state: LeaseState, with_close: bool = True) -> Post:
+    """With the RoundClose, which pins who counts, where there is one."""
     order = state.order
+    evidence = (*_own(state), state.close) if with_close and state.close else _own(state)
     return Post(
-        ForceCommit(network=order.network, agreement=state.agreement_id, round=order.round, evidence=_own(state))
+        ForceCommit(network=order.network, agreement=state.agreement_id, round=order.round, evidence=evidence)
     )
 
 

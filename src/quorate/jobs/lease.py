@@ -146,7 +146,7 @@ def _ran(state: LeaseState, event: Ran, now: Millis) -> Step:
 
 
 def _own_commit(state: LeaseState, event: OwnCommit, now: Millis) -> Step:
-    return forcing.committed_late(msgspec.structs.replace(state, commit=event.signed))
+    return forcing.show_if_closed(msgspec.structs.replace(state, commit=event.signed))
 
 
 def _asked_again(state: LeaseState, event: Received, now: Millis) -> Step:
@@ -215,8 +215,9 @@ def _closed(state: LeaseState, close: RoundClose, signed: Signed, now: Millis) -
         return state, (Post(Equivocation(network=order.network, first=state.close, second=signed)),)
     told = (state.node, *(member for member in close.members if member != order.member))
     state, effects = _deliver_if_accepted(state, now)
+    state, posts = forcing.show_if_closed(state)
     shown = opening(state)
-    return state, (*(Send(member, shown, after_save=False) for member in told), *effects)
+    return state, (*(Send(member, shown, after_save=False) for member in told), *effects, *posts)
 
 
 def _other_opening(state: LeaseState, event: Received, value: Opening, now: Millis) -> Step:

@@ -44,6 +44,7 @@ class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
     delivery_ack: Signed | None = None
     forced: str = ""
     force_due_ms: Millis = Millis(0)
+    reveal_due_ms: Millis = Millis(0)
     close_due_ms: Millis = Millis(0)
     settlement: Proven | None = None
 

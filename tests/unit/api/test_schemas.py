@@ -119,6 +119,6 @@ def test_a_view_survives_json_and_its_schema_names_its_fields(state: JobState) -
 def test_explain_names_the_clock_and_what_is_left_of_it(state: JobState) -> None:
     said = explain(state, Millis(NOW + 10_000))
     assert (said["clock"], said["clock_left_ms"]) == ("match", 20_000)
-    assert said["notes"] == [{"time_ms": NOW, "text": "submitted"}]
+    assert said["notes"] == ({"time_ms": NOW, "text": "submitted"},)
     over = explain(msgspec.structs.replace(state, condition="failed", stage="done"), NOW)
     assert (over["clock"], over["clock_left_ms"]) == ("none", 0)

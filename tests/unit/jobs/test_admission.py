@@ -1,4 +1,4 @@
-"""What is refused before anyone hears of a job, by field (S-D39, S-C21)."""
+"""A job that cannot be is refused before anyone hears of it, with the field, the limit and the fix."""
 
 from __future__ import annotations
 
@@ -6,153 +6,161 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.support.job_town import POLICY, TIMEOUTS, Town, quorum
+from tests.support.ledger_world import LIMITS, TIMEOUTS, World
 
 from quorate.errors import AboveCap, ContradictoryOptions, InvalidField, PolicyRefused, TooLarge, UserError
 from quorate.jobs.admission import admit
 from quorate.ledger.escrow import TERM_MS_MAX
 from quorate.model.identity import Suite
-from quorate.model.job import Job
+from quorate.model.job import TIER_LIMITS, Job
+from quorate.model.policy import Proof
+from quorate.model.units import MIB, Millis
 
-replace = msgspec.structs.replace
-
-
-def with_core(job: Job, **changes: Any) -> Job:
-    return replace(job, core=replace(job.core, **changes))
-
-
-def with_limits(job: Job, **changes: Any) -> Job:
-    return with_core(job, limits=replace(job.core.limits, **changes))
+WORLD = World(providers=0)
+NOW = Millis(WORLD.now)
+CAPS = WORLD.genesis.caps
 
 
-def with_program(job: Job, **changes: Any) -> Job:
-    return with_core(job, program=replace(job.core.program, **changes))
+def refusal(job: Job, **genesis: Any) -> UserError:
+    network = msgspec.structs.replace(WORLD.genesis, **genesis)
+    if genesis:
+        from quorate.jobs.admission import network_of
+
+        job = msgspec.structs.replace(job, core=msgspec.structs.replace(job.core, network=network_of(network)))
+    with pytest.raises(UserError) as caught:
+        admit(job, network, NOW)
+    assert caught.value.fix, "says what to do"
+    return caught.value
 
 
-@pytest.fixture(scope="module")
-def private(town: Town) -> Job:
-    return town.job(quorum(3), private=True).job
+def program(**changes: Any) -> dict[str, Any]:
+    return {"program": msgspec.structs.replace(WORLD.job().core.program, **changes)}
 
 
-@pytest.fixture(scope="module")
-def public(town: Town) -> Job:
-    return town.job(quorum(3)).job
+def test_a_job_within_every_limit_is_admitted() -> None:
+    admit(WORLD.job(), WORLD.genesis, NOW)
 
 
-def test_a_fair_job_is_admitted(town: Town, public: Job, private: Job) -> None:
-    admit(public, town.genesis, town.now)
-    admit(private, town.genesis, town.now)
+@pytest.mark.parametrize("name", LIMITS.__struct_fields__)
+def test_the_cap_holds_and_one_more_does_not(name: str) -> None:
+    cap = getattr(CAPS.limits, name)
+    admit(WORLD.job(limits=msgspec.structs.replace(LIMITS, **{name: cap})), WORLD.genesis, NOW)
+    error = refusal(WORLD.job(limits=msgspec.structs.replace(LIMITS, **{name: cap + 1})))
+    assert (type(error), error.field) == (AboveCap, name)
+    assert str(cap) in error.limit
 
 
-@pytest.mark.parametrize("name", ["memory_bytes", "fuel", "run_ms", "output_bytes"])
-def test_every_limit_is_held_to_its_cap_at_the_edge(town: Town, public: Job, name: str) -> None:
-    cap = getattr(town.genesis.caps.limits, name)
-    admit(with_limits(public, **{name: cap}), town.genesis, town.now)
-    with pytest.raises(AboveCap) as refused:
-        admit(with_limits(public, **{name: cap + 1}), town.genesis, town.now)
-    assert (refused.value.field, refused.value.fix) == (name, f"lower {name}")
-    assert str(cap) in refused.value.limit
-
-
-def test_replicas_program_and_input_are_held_to_their_caps(town: Town, public: Job) -> None:
-    caps = town.genesis.caps
-    admit(with_core(public, proof=quorum(caps.replicas)), town.genesis, town.now)
-    with pytest.raises(AboveCap, match="replicas"):
-        admit(with_core(public, proof=quorum(caps.replicas + 1)), town.genesis, town.now)
-    admit(with_program(public, size_bytes=caps.program_bytes), town.genesis, town.now)
-    with pytest.raises(TooLarge, match="program"):
-        admit(with_program(public, size_bytes=caps.program_bytes + 1), town.genesis, town.now)
-    admit(replace(public, input_bytes=caps.input_bytes), town.genesis, town.now)
-    with pytest.raises(TooLarge, match="input"):
-        admit(replace(public, input_bytes=caps.input_bytes + 1), town.genesis, town.now)
-
-
-REFUSED: list[tuple[type[UserError], str, Any]] = [
-    (InvalidField, "network", lambda job: with_core(job, network=b"\1" * 32)),
-    (PolicyRefused, "kind", lambda job: with_program(job, kind="container")),
-    (PolicyRefused, "kind", lambda job: with_program(job, kind="bytecode")),
-    (PolicyRefused, "dependencies", lambda job: with_program(job, dependencies=(b"\1" * 32,))),
-    (PolicyRefused, "privacy", lambda job: with_core(job, privacy=("split",))),
-    (PolicyRefused, "privacy", lambda job: with_core(job, privacy=("shares",))),
-    (PolicyRefused, "privacy", lambda job: with_core(job, privacy=("enclave",))),
-    (PolicyRefused, "wrap_authority", lambda job: with_core(job, wrap_authority="node")),
-    (PolicyRefused, "dispute_disclosure", lambda job: with_core(job, dispute_disclosure="jury")),
-    (InvalidField, "program", lambda job: with_program(job, size_bytes=0)),
-    (ContradictoryOptions, "fuel", lambda job: with_limits(with_program(job, wasm_tier="light"), fuel=10**8 + 1)),
-    (ContradictoryOptions, "run_ms", lambda job: with_limits(with_program(job, wasm_tier="full"), run_ms=30_001)),
-    (ContradictoryOptions, "arguments", lambda job: with_core(with_program(job, profile="pure"), arguments=("-v",))),
-    (
-        PolicyRefused,
-        "require_post_quantum",
-        lambda job: with_core(job, policy=replace(POLICY, require_post_quantum=True)),
-    ),
-    (AboveCap, "timeouts", lambda job: with_core(job, timeouts=replace(TIMEOUTS, transfer_ms=TERM_MS_MAX // 3))),
-]
-
-
-@pytest.mark.parametrize(("error", "field", "change"), REFUSED, ids=[f"{row[1]}-{n}" for n, row in enumerate(REFUSED)])
-def test_it_is_refused_by_field(town: Town, public: Job, error: type[UserError], field: str, change: Any) -> None:
-    with pytest.raises(error) as refused:
-        admit(change(public), town.genesis, town.now)
-    assert refused.value.field == field
-    assert refused.value.fix
-    assert "\n" not in str(refused.value)
-
-
-def test_what_is_not_built_is_never_replaced_by_something_weaker(town: Town, public: Job) -> None:
-    with pytest.raises(PolicyRefused, match="not available here; nothing else is taken in its place"):
-        admit(with_core(public, privacy=("enclave",)), town.genesis, town.now)
-
-
-def test_dates_are_held_to_the_clock(town: Town, public: Job) -> None:
-    admit(with_core(public, expires_ms=town.now + 1), town.genesis, town.now)
-    for late in (town.now, town.now - 1, 0):
-        with pytest.raises(InvalidField, match="expires_ms"):
-            admit(with_core(public, expires_ms=late), town.genesis, town.now)
-    admit(with_core(public, expires_ms=town.now + TERM_MS_MAX), town.genesis, town.now)
-    with pytest.raises(InvalidField, match="set the clock"):
-        admit(with_core(public, expires_ms=town.now + TERM_MS_MAX + 1), town.genesis, town.now)
-
-
-def test_a_tier_holds_at_its_edge(town: Town, public: Job) -> None:
-    light = with_program(public, wasm_tier="light")
-    admit(with_limits(light, memory_bytes=16 << 20, fuel=10**8, run_ms=5_000), town.genesis, town.now)
-    with pytest.raises(ContradictoryOptions, match="tier light"):
-        admit(with_limits(light, memory_bytes=(16 << 20) + 1), town.genesis, town.now)
-
-
-def test_a_requester_that_orders_the_ledger_says_so(town: Town, public: Job) -> None:
-    own = with_core(public, node=town.sequencer.node_id)
-    with pytest.raises(PolicyRefused, match="orders the ledger itself"):
-        admit(own, town.genesis, town.now)
-    admit(with_core(own, policy=replace(POLICY, allow=("own-sequencer",))), town.genesis, town.now)
-
-
-def test_a_post_quantum_network_takes_a_post_quantum_policy() -> None:
-    town = Town(providers=1, suite=Suite.ML_DSA_44)
-    job = town.job(quorum(3), policy=replace(POLICY, require_post_quantum=True)).job
-    admit(job, town.genesis, town.now)
+def test_more_replicas_than_the_network_allows() -> None:
+    proof = Proof(method="quorum", replicas=CAPS.replicas, threshold=0, one_in=1)
+    admit(WORLD.job(proof=proof), WORLD.genesis, NOW)
+    error = refusal(WORLD.job(proof=msgspec.structs.replace(proof, replicas=CAPS.replicas + 1)))
+    assert (type(error), error.field) == (AboveCap, "replicas")
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
+    ("job", "field"),
     [
-        ("ownership_proof", b"\1" * 128),
-        ("ownership_proof", b"\1"),
-        ("pedersen", b"\1" * 32),
-        ("salted", b"\1" * 31),
-        ("key_commitment", b"\1" * 31),
-        ("out_key_commitment", b"\1" * 31),
+        (WORLD.job(input_bytes=CAPS.input_bytes + 1), "input"),
+        (WORLD.job(**program(size_bytes=CAPS.program_bytes + 1)), "program"),
     ],
 )
-def test_a_private_job_shows_its_protections(town: Town, private: Job, field: str, value: bytes) -> None:
-    with pytest.raises(InvalidField) as refused:
-        admit(replace(private, **{field: value}), town.genesis, town.now)
-    assert refused.value.field in (field, "ownership_proof")
+def test_programs_and_inputs_over_size(job: Job, field: str) -> None:
+    error = refusal(job)
+    assert (type(error), error.field) == (TooLarge, field)
 
 
-def test_a_private_jobs_result_key_and_ciphertext_are_possible_ones(town: Town, private: Job) -> None:
-    with pytest.raises(InvalidField, match="result_key"):
-        admit(with_core(private, result_key=b"\1" * 32), town.genesis, town.now)
-    with pytest.raises(InvalidField, match="input"):
-        admit(replace(private, input_bytes=15), town.genesis, town.now)
+def test_a_program_of_no_bytes() -> None:
+    error = refusal(WORLD.job(**program(size_bytes=0)))
+    assert (type(error), error.field) == (InvalidField, "program")
+
+
+@pytest.mark.parametrize("tier", ["light", "full"])
+@pytest.mark.parametrize("place", range(3))
+def test_limits_that_contradict_the_tier(tier: str, place: int) -> None:
+    name = ("memory_bytes", "fuel", "run_ms")[place]
+    roomy = msgspec.structs.replace(CAPS.limits, memory_bytes=1 << 40, fuel=1 << 50, run_ms=1 << 40)
+    caps = msgspec.structs.replace(CAPS, limits=roomy)
+    most = TIER_LIMITS[tier][place]
+    limits = msgspec.structs.replace(LIMITS, **{name: most + 1})
+    error = refusal(WORLD.job(limits=limits, **program(wasm_tier=tier)), caps=caps)
+    assert (type(error), error.field) == (ContradictoryOptions, name)
+    assert f"{most} in tier {tier}" == error.limit
+
+
+def test_arguments_for_a_program_that_has_none() -> None:
+    error = refusal(WORLD.job(arguments=("x",)))
+    assert (type(error), error.field) == (ContradictoryOptions, "arguments")
+    admit(WORLD.job(arguments=("x",), **program(profile="command")), WORLD.genesis, NOW)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        (program(kind="bytecode"), "kind"),
+        (program(kind="container"), "kind"),
+        (program(dependencies=(b"\1" * 32,)), "dependencies"),
+        ({"privacy": ("enclave",)}, "privacy"),
+        ({"privacy": ("shares", "split")}, "privacy"),
+        ({"wrap_authority": "node"}, "wrap_authority"),
+        ({"dispute_disclosure": "jury"}, "dispute_disclosure"),
+    ],
+)
+def test_what_is_not_built_is_refused_and_nothing_taken_in_its_place(change: dict[str, Any], field: str) -> None:
+    error = refusal(WORLD.job(**change))
+    assert (type(error), error.field) == (PolicyRefused, field)
+    assert "nothing else is taken in its place" in error.message
+
+
+def test_another_network() -> None:
+    error = refusal(WORLD.job(network=b"\1" * 32))
+    assert (type(error), error.field) == (InvalidField, "network")
+
+
+@pytest.mark.parametrize(
+    ("shift", "fits"), [(-1, False), (0, False), (1, True), (TERM_MS_MAX, True), (TERM_MS_MAX + 1, False)]
+)
+def test_dates_at_their_edges(shift: int, fits: bool) -> None:
+    job = WORLD.job(expires_ms=NOW + shift)
+    if fits:
+        admit(job, WORLD.genesis, NOW)
+    else:
+        assert refusal(job).field == "expires_ms"
+
+
+def test_clocks_longer_than_any_escrow() -> None:
+    error = refusal(WORLD.job(timeouts=msgspec.structs.replace(TIMEOUTS, verify_ms=TERM_MS_MAX)))
+    assert (type(error), error.field) == (AboveCap, "timeouts")
+
+
+def test_a_demand_that_no_suite_of_the_network_meets() -> None:
+    policy = msgspec.structs.replace(WORLD.job().core.policy, require_post_quantum=True)
+    assert WORLD.genesis.suites == (Suite.ED25519,)
+    error = refusal(WORLD.job(policy=policy))
+    assert (type(error), error.field) == (PolicyRefused, "require_post_quantum")
+
+
+@pytest.mark.parametrize("side", ["requester", "node"])
+def test_a_sequencer_of_ones_own_is_allowed_by_name_only(side: str) -> None:
+    own = WORLD.sequencer.node_id
+    assert refusal(WORLD.job(**{side: own})).field == "ledger_trust"
+    policy = msgspec.structs.replace(WORLD.job().core.policy, allow=("own-sequencer",))
+    admit(WORLD.job(policy=policy, **{side: own}), WORLD.genesis, NOW)
+
+
+@pytest.mark.parametrize("name", ["result_key", "salted", "key_commitment", "out_key_commitment", "ownership_proof"])
+def test_a_private_job_with_keys_that_are_none(name: str) -> None:
+    """Bytes are there, so the value holds together; what they are is looked at before anyone hears of the job."""
+    public = WORLD.job()
+    core = msgspec.structs.replace(public.core, privacy_level="private", result_key=b"no key", ownership_key=b"none")
+    proofs = dict.fromkeys(
+        ("pedersen", "salted", "key_commitment", "out_key_commitment", "ownership_proof"), b"\1" * 32
+    )
+    job = Job(core=core, input_digest=public.input_digest, input_bytes=MIB // 2, **proofs)
+    assert refusal(job).field == "result_key"
+    from quorate.crypto.wrapping import SealKey
+
+    keyed = msgspec.structs.replace(core, result_key=SealKey.generate(lambda size: b"\5" * size).public)
+    job = msgspec.structs.replace(job, core=keyed)
+    if name != "result_key":
+        job = msgspec.structs.replace(job, **{name: b"\1" * 31})
+    assert refusal(job).field == (name if name != "result_key" else "ownership_proof")

@@ -1,5 +1,4 @@
-"""Matching: each rule removes whom it is about and nobody else; the roster and terms that are left are what the ledger
-accepts (S-D26, S-D27, S-D32)."""
+"""Which offers fit a job, which rule removes the others, and the terms that follow."""
 
 from __future__ import annotations
 
@@ -9,338 +8,377 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.job_town import POLICY, PRICES, TRUST, Town, quorum, rerun
+from tests.support.ledger_world import LIMITS, World
+from tests.support.value_types import samples
 
-from quorate.cohort import selection
+from quorate.cohort.selection import reserves_for, rounds_allowed
 from quorate.crypto.digests import digest, value_digest
-from quorate.market import matching
+from quorate.ledger.state import THRESHOLD
 from quorate.market.book import Listing
-from quorate.market.matching import RULES, Match, NoMatch, Standing, match, weight
-from quorate.market.pricing import spend_at_most
-from quorate.model.agreement import Roster, RosterEntry
+from quorate.market.matching import (
+    OPENING_MARGIN_MS,
+    RULES,
+    SETTLING_MARGIN_MS,
+    Match,
+    NoMatch,
+    Request,
+    Standing,
+    match,
+    term_ms,
+    weight,
+)
+from quorate.market.pricing import escrow_micro, places, spend_at_most, term_ms_least
+from quorate.model.evidence import Signed
 from quorate.model.identity import Suite
+from quorate.model.job import Job
 from quorate.model.offer import Prices
 from quorate.model.policy import Proof
-from quorate.model.transaction import OpenEscrow
+from quorate.model.units import ROSTER_MAX, ROUNDS_MAX, Digest, JobId, Millis, NodeId
 
-replace = msgspec.structs.replace
-
-
-@pytest.fixture
-def town() -> Town:
-    return Town(providers=4, gate=200)
-
-
-def found(town: Town, proof: Proof, first: dict[str, Any] | None = None, **core: Any) -> Match | NoMatch:
-    """The match when the first provider's offer is changed."""
-    listings = [*town.listings()]
-    changed = replace(listings[0].offer, **(first or {}))
-    listings[0] = Listing(value_digest(changed), changed, listings[0].signed)
-    return match(town.request(town.job(proof, **core).job), listings, town.standing())
+WORLD = World(providers=0)
+NOW = WORLD.now
+EXACT = 100 + 10 * 10
+"""The price of a run at most: base, and ten million of fuel."""
+SIGNED = samples(Signed)["least"]
+assert isinstance(SIGNED, Signed)
 
 
-def removed(result: Match | NoMatch) -> list[str]:
-    return [item.rule for item in result.removed]
+def node(at: int) -> NodeId:
+    return NodeId(bytes([at % 256, at // 256]) * 16)
 
 
-BY_OFFER: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
-    ("expired", {"expires_ms": 1}, {}),
-    ("network", {"network": b"\1" * 32}, {}),
-    ("capability", {"capabilities": ("wasm:pure", "tier:full")}, {}),
-    ("size", {"memory_bytes_max": 1}, {}),
-    ("size", {"fuel_max": 1}, {}),
-    ("region", {"region": "far"}, {"regions": ("local",)}),
-    ("jail", {"isolation": ("rlimits",)}, {"policy": replace(POLICY, jail_layers_min=("seccomp",))}),
-    ("simulated", {"simulated": ("sim-enclave",)}, {}),
-    ("simulated", {"simulated": ("sim-a", "sim-b")}, {"policy": replace(POLICY, allow=("sim-a",))}),
-    ("engine", {"engine": "wasmtime 51"}, {}),
+def quorum(replicas: int) -> Proof:
+    return Proof(method="quorum", replicas=replicas, threshold=0, one_in=1)
+
+
+def listing(at: int, **changes: Any) -> Listing:
+    made: dict[str, Any] = {
+        "provider": node(at), "operator": f"operator {at}", "capabilities": ("wasm:pure", "tier:light"),
+        "isolation": ("seccomp",), "region": "north",
+    }  # fmt: skip
+    offer = msgspec.structs.replace(WORLD.offer(WORLD.node), **(made | changes))
+    return Listing(value_digest(offer), offer, SIGNED)
+
+
+def request(**changes: Any) -> Request:
+    job = WORLD.job(**changes)
+    return Request(
+        job=job,
+        job_id=JobId(value_digest(job)),
+        genesis=msgspec.structs.replace(WORLD.genesis, reputation_gate=200),
+        network=WORLD.network,
+        node=WORLD.node.node_id,
+        sequencer=WORLD.sequencer.node_id,
+        audit_seed=Digest(b"\7" * 32),
+        now_ms=Millis(NOW),
+    )
+
+
+def standing(listings: list[Listing]) -> Standing:
+    known = {item.offer.provider: 5_000 for item in listings}
+    return Standing(reputation=known, load_per_mille={})
+
+
+def found(asked: Request, listings: list[Listing], known: Standing | None = None) -> Match:
+    answer = match(asked, listings, known or standing(listings))
+    assert isinstance(answer, Match), answer
+    return answer
+
+
+def refused(asked: Request, listings: list[Listing], known: Standing | None = None) -> NoMatch:
+    answer = match(asked, listings, known or standing(listings))
+    assert isinstance(answer, NoMatch)
+    return answer
+
+
+# Rules: each removes the one offer that it is about
+
+REMOVALS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
+    ("expired", {}, {"expires_ms": NOW + OPENING_MARGIN_MS}, "10000 ms only"),
+    ("expired", {}, {"expires_ms": NOW - 5}, "0 ms only"),
+    ("network", {}, {"network": Digest(b"\x09" * 32)}, "another network"),
+    ("capability", {}, {"capabilities": ("wasm:command", "tier:light")}, "does not offer wasm:pure"),
+    ("capability", {}, {"capabilities": ("wasm:pure",)}, "does not offer tier:light"),
+    ("size", {}, {"memory_bytes_max": LIMITS.memory_bytes - 1}, f"the job may use {LIMITS.memory_bytes}"),
+    ("size", {}, {"fuel_max": LIMITS.fuel - 1}, f"offers {LIMITS.fuel - 1} fuel"),
+    ("region", {"regions": ("north", "west")}, {"region": "south"}, "is in south, the job allows north, west"),
+    ("privacy", {"privacy": ("enclave",)}, {}, "does not offer privacy tier enclave"),
+    ("simulated", {}, {"simulated": ("sim-enclave",)}, "sim-enclave"),
 ]
 
 
-@pytest.mark.parametrize(("rule", "offer", "core"), BY_OFFER, ids=[f"{row[0]}-{n}" for n, row in enumerate(BY_OFFER)])
-def test_a_rule_removes_the_one_it_is_about(town: Town, rule: str, offer: dict[str, Any], core: dict[str, Any]) -> None:
-    result = found(town, quorum(3), offer, **core)
-    assert isinstance(result, Match)
-    assert removed(result) == [rule]
-    first = town.listings()[0].offer.provider
-    assert result.removed[0].provider == first
-    assert first not in {entry.provider for entry in result.roster.entries}
-    assert result.removed[0].sentence
-    assert removed(found(town, quorum(3))) == []
+@pytest.mark.parametrize(("rule", "job", "offer", "words"), REMOVALS, ids=[f"{item[0]}-{item[3]}" for item in REMOVALS])
+def test_a_rule_removes_the_one_offer_that_breaks_it(
+    rule: str, job: dict[str, Any], offer: dict[str, Any], words: str
+) -> None:
+    fitting = {"capabilities": ("wasm:pure", "tier:light", "privacy:enclave")}
+    listings = [listing(at, **fitting) for at in range(1, 4)] + [listing(9, **offer)]
+    answer = found(request(**job), listings)
+    assert [(item.provider, item.rule) for item in answer.removed] == [(node(9), rule)]
+    assert words in answer.removed[0].sentence
+    assert answer.removed[0].line == f"rule {rule} removed {node(9).hex()[:8]}: it {answer.removed[0].sentence}"
+    assert [entry.provider for entry in answer.roster.entries] == [node(1), node(2), node(3)]
 
 
-def test_tiers_are_asked_for_by_name(town: Town) -> None:
-    program = replace(town.job(TRUST).job.core.program, wasm_tier="full")
-    lacking = {"capabilities": ("wasm:command", "tier:light")}
-    assert removed(found(town, quorum(3), lacking, program=program)) == ["capability"]
-    assert removed(found(town, quorum(3), lacking)) == []
+def test_the_edge_of_each_bound_still_fits() -> None:
+    edge = {
+        "expires_ms": NOW + OPENING_MARGIN_MS + 1,
+        "memory_bytes_max": LIMITS.memory_bytes,
+        "fuel_max": LIMITS.fuel,
+    }
+    assert found(request(), [listing(at, **edge) for at in range(3)]).removed == ()
 
 
-def test_a_privacy_tier_that_nobody_offers_removes_everyone(town: Town) -> None:
-    result = found(town, quorum(3), privacy=("enclave",))
-    assert isinstance(result, NoMatch)
-    assert removed(result) == ["privacy"] * 4
+def test_a_private_job_needs_a_key_to_seal_to() -> None:
+    asked = request()
+    core = msgspec.structs.replace(asked.job.core, privacy_level="private", result_key=b"k", ownership_key=b"o")
+    proven = dict.fromkeys(("pedersen", "salted", "key_commitment", "out_key_commitment", "ownership_proof"), b"p")
+    job = Job(core=core, input_digest=asked.job.input_digest, input_bytes=10, **proven)
+    listings = [listing(at, seal_key=b"key") for at in range(3)] + [listing(9)]
+    (removed,) = found(asked._replace(job=job), listings).removed
+    assert (removed.provider, removed.rule) == (node(9), "privacy")
+    assert "no key to seal" in removed.sentence
 
 
-def test_a_private_job_needs_a_key_to_seal_to(town: Town) -> None:
-    job = town.job(quorum(3), private=True).job
-    listings = [*town.listings()]
-    bare = replace(listings[0].offer, seal_key=b"")
-    listings[0] = Listing(value_digest(bare), bare, listings[0].signed)
-    assert removed(match(town.request(job), listings, town.standing())) == ["privacy"]
+@pytest.mark.parametrize(("layers", "fits"), [((), True), (("seccomp",), True), (("seccomp", "landlock"), False)])
+def test_a_policy_on_jail_layers_is_kept(layers: tuple[str, ...], fits: bool) -> None:
+    policy = msgspec.structs.replace(WORLD.job().core.policy, jail_layers_min=layers)
+    listings = [listing(at, isolation=("landlock", "seccomp")) for at in range(3)] + [listing(9)]
+    removed = found(request(policy=policy), listings).removed
+    assert [(item.provider, item.rule) for item in removed] == ([] if fits else [(node(9), "jail")])
 
 
-def test_an_offer_that_does_not_stand_on_the_ledger_is_left_out(town: Town) -> None:
-    standing = town.standing()
-    gone = town.listings()[0].offer.provider
-    fewer = standing._replace(reputation={key: score for key, score in standing.reputation.items() if key != gone})
-    result = match(town.request(town.job(quorum(3)).job), town.listings(), fewer)
-    assert removed(result) == ["standing"]
+def test_simulated_parts_are_allowed_by_name_only() -> None:
+    listings = [listing(at, simulated=("sim-enclave",)) for at in range(3)]
+    policy = WORLD.job().core.policy
+    assert refused(request(), listings).error == "CohortTooLarge"
+    assert found(request(policy=msgspec.structs.replace(policy, allow=("sim-enclave",))), listings).removed == ()
+    other = msgspec.structs.replace(policy, allow=("sim-other",))
+    assert {item.rule for item in refused(request(policy=other), listings).removed} == {"simulated"}
 
 
-@pytest.mark.parametrize(("score", "fits"), [(200, True), (199, False), (0, False)])
-def test_the_reputation_gate_at_its_edge(town: Town, score: int, fits: bool) -> None:
-    """S-D32: the gate of 200 in 10,000."""
-    standing = town.standing()
-    first = town.listings()[0].offer.provider
-    result = match(
-        town.request(town.job(quorum(3)).job),
-        town.listings(),
-        standing._replace(reputation={**standing.reputation, first: score}),
-    )
-    assert removed(result) == ([] if fits else ["reputation"])
+@pytest.mark.parametrize(
+    ("score", "own", "fits"), [(199, 0, False), (200, 0, True), (499, 500, False), (500, 500, True)]
+)
+def test_the_reputation_gate_at_its_edge(score: int, own: int, fits: bool) -> None:
+    """The network's gate is 200 of 10,000; a job may ask for more, never for less."""
+    listings = [listing(at) for at in range(4)]
+    known = Standing({node(at): 10_000 for at in range(3)} | {node(3): score}, {})
+    policy = msgspec.structs.replace(WORLD.job().core.policy, reputation_min=own)
+    removed = found(request(policy=policy), listings, known).removed
+    assert [item.rule for item in removed] == ([] if fits else ["reputation"])
+    if not fits:
+        assert removed[0].sentence == f"has reputation {score}, the gate is {max(200, own)}"
 
 
-def test_a_job_may_ask_for_more_reputation_than_the_network(town: Town) -> None:
-    high = replace(POLICY, reputation_min=5_001)
-    assert removed(found(town, quorum(3), policy=high)) == ["reputation"] * 4
-    low = replace(POLICY, reputation_min=5_000)
-    assert removed(found(town, quorum(3), policy=low)) == []
+def test_what_does_not_stand_on_the_ledger_is_left_out() -> None:
+    listings = [listing(at) for at in range(4)]
+    known = Standing({node(at): 10_000 for at in range(3)}, {})
+    assert [(item.provider, item.rule) for item in found(request(), listings, known).removed] == [(node(3), "standing")]
 
 
-def test_suites(town: Town) -> None:
-    listings, request = town.listings(), town.request(town.job(quorum(3)).job)
-    first = listings[0].offer.provider
-    other = town.standing(suites={first: Suite.ML_DSA_44})
-    assert removed(match(request, listings, other)) == ["suite"]
-    strict = replace(POLICY, require_post_quantum=True)
-    asked = town.request(town.job(quorum(3), policy=strict).job)
-    assert removed(match(asked, listings, town.standing())) == ["suite"] * 4
-    unknown = match(asked, listings, town.standing(suites={}))
-    assert removed(unknown) == ["suite"] * 4
-    assert "not shown its keys" in unknown.removed[0].sentence
+@pytest.mark.parametrize("name", ["requester", "node", "sequencer"])
+def test_nobody_runs_a_job_of_its_own(name: str) -> None:
+    """Who pays, orders or judges does not vote."""
+    own = getattr(WORLD, name).node_id
+    listings = [listing(at) for at in range(3)] + [listing(9, provider=own)]
+    (removed,) = found(request(), listings).removed
+    assert (removed.provider, removed.rule) == (own, "party")
 
 
-def test_a_post_quantum_network_needs_no_look_at_each_key() -> None:
-    town = Town(providers=3, suite=Suite.ML_DSA_44)
-    asked = town.request(town.job(quorum(3), policy=replace(POLICY, require_post_quantum=True)).job)
-    assert isinstance(match(asked, town.listings(), town.standing(suites={})), Match)
+def test_classical_signatures_are_refused_where_the_job_demands_more() -> None:
+    policy = msgspec.structs.replace(WORLD.job().core.policy, require_post_quantum=True)
+    asked = request(policy=policy)
+    genesis = msgspec.structs.replace(asked.genesis, suites=(Suite.ED25519, Suite.ED25519_ML_DSA_65))
+    asked = asked._replace(genesis=genesis)
+    listings = [listing(at) for at in range(5)]
+    suites = {node(at): Suite.ED25519_ML_DSA_65 for at in range(3)} | {node(3): Suite.ED25519}
+    answer = found(asked, listings, standing(listings)._replace(suites=suites))
+    assert [(item.provider, item.rule) for item in answer.removed] == [(node(3), "suite"), (node(4), "suite")]
+    assert "ed25519" in answer.removed[0].sentence
+    assert "not shown its keys" in answer.removed[1].sentence
+    easy = found(request(), listings, standing(listings)._replace(suites={node(3): Suite.ED25519}))
+    assert easy.removed == ()
+    banned = standing(listings)._replace(suites={node(3): Suite.ML_DSA_44})
+    assert [item.rule for item in found(request(), listings, banned).removed] == ["suite"]
 
 
-@pytest.mark.parametrize("party", ["requester", "node", "sequencer"])
-def test_a_party_of_the_job_is_never_drawn(town: Town, party: str) -> None:
-    first = town.providers[0].node_id
-    request = town.request(town.job(quorum(3)).job)
-    if party == "requester":
-        core = replace(request.job.core, requester=first)
-        request = request._replace(job=replace(request.job, core=core))
-    else:
-        request = request._replace(**{party: first})
-    assert removed(match(request, town.listings(), town.standing())) == ["party"]
+def test_every_rule_is_tried_here() -> None:
+    tried = {item[0] for item in REMOVALS} | {"jail", "suite", "standing", "reputation", "party"}
+    assert {name for name, _ in RULES} == tried
 
 
-def test_the_first_rule_that_fails_is_the_one_that_is_named(town: Town) -> None:
-    result = found(town, quorum(3), {"expires_ms": 1, "region": "far", "simulated": ("sim-x",)}, regions=("local",))
-    assert removed(result) == ["expired"]
-    assert [name for name, _ in RULES][:3] == ["expired", "network", "capability"]
+def test_the_first_rule_that_an_offer_fails_is_the_one_named() -> None:
+    listings = [listing(at) for at in range(3)]
+    listings.append(listing(9, expires_ms=NOW, network=Digest(b"\x09" * 32), capabilities=(), region="x"))
+    assert [item.rule for item in found(request(regions=("north",)), listings).removed] == ["expired"]
 
 
-def test_the_engine_of_most_operators_is_chosen(town: Town) -> None:
-    for who in town.providers[:2]:
-        town.stand(who, engine="wasmtime 51", operator="one operator", issued_ms=town.now + 1)
-    result = match(town.request(town.job(TRUST).job), town.listings(), town.standing())
-    assert isinstance(result, Match)
-    assert result.agreement.engine == "wasmtime 50"
-    assert removed(result) == ["engine", "engine"]
+def test_criteria_that_only_one_node_meets_find_that_node() -> None:
+    """Each criterion in a fleet where just one node satisfies it."""
+    fleet = [listing(at) for at in range(6)]
+    one = {
+        "region": ({"regions": ("west",)}, {"region": "west"}),
+        "privacy": ({"privacy": ("split",)}, {"capabilities": ("wasm:pure", "tier:light", "privacy:split")}),
+    }
+    for rule, (job, offer) in one.items():
+        asked = request(proof=Proof(method="trust", replicas=1, threshold=0, one_in=1), **job)
+        answer = found(asked, [*fleet, listing(9, **offer)])
+        assert [entry.provider for entry in answer.roster.entries] == [node(9)]
+        assert {item.rule for item in answer.removed} == {rule}
+    contradictory = request(proof=quorum(1), regions=("west",), privacy=("split",))
+    removed = refused(contradictory, [listing(1, region="west"), listing(2, **one["privacy"][1])]).removed
+    assert [(item.provider, item.rule) for item in removed] == [(node(1), "privacy"), (node(2), "region")]
 
 
-@pytest.mark.parametrize("k", [1, 3, 5, 7])
-def test_k_members_for_k_of_one_three_five_and_seven(k: int) -> None:
-    """S-D27."""
-    town = Town(providers=7)
-    state = town.run(town.job(quorum(k)))
-    assert len(state.verdict.rounds[0].agreed) == k
+# Rules for all together
 
 
-def test_k_above_the_fleet_is_a_typed_refusal_with_the_numbers(town: Town) -> None:
-    result = found(town, quorum(5))
-    assert isinstance(result, NoMatch)
-    assert result.error == "CohortTooLarge"
-    assert "5 replicas need 5 independent operators, 4 offer this" in result.detail
+def test_one_engine_version_that_of_most_operators() -> None:
+    listings = [listing(at, engine="engine 2") for at in range(3)]
+    listings += [listing(at, engine="engine 1", operator="one") for at in range(10, 19)]
+    answer = found(request(), listings)
+    assert answer.agreement.engine == "engine 2"
+    assert {item.rule for item in answer.removed} == {"engine"}
+    assert len(answer.removed) == 9
+    even = [listing(at, engine=f"engine {at % 2 + 1}") for at in range(6)]
+    assert found(request(), even).agreement.engine == "engine 1"
 
 
-def test_two_nodes_of_one_operator_count_once(town: Town) -> None:
-    for who in town.providers[:2]:
-        town.stand(who, operator="one operator", issued_ms=town.now + 1)
-    result = match(town.request(town.job(quorum(4)).job), town.listings(), town.standing())
-    assert isinstance(result, NoMatch)
-    assert "3 offer this" in result.detail
-    assert isinstance(match(town.request(town.job(quorum(3)).job), town.listings(), town.standing()), Match)
+@pytest.mark.parametrize(
+    ("proof", "needed"),
+    [
+        (Proof(method="trust", replicas=1, threshold=0, one_in=1), 1),
+        (Proof(method="rerun", replicas=1, threshold=0, one_in=5), 2),
+        (quorum(3), 3),
+        (quorum(7), 7),
+    ],
+    ids=["trust", "rerun", "3", "7"],
+)
+def test_too_few_independent_operators_is_a_typed_refusal(proof: Proof, needed: int) -> None:
+    asked = request(proof=proof)
+    shared = [listing(at, operator=f"operator {min(at, needed - 2)}") for at in range(needed + 3)]
+    if needed > 1:
+        answer = refused(asked, shared)
+        assert (answer.error, answer.needed_micro) == ("CohortTooLarge", 0)
+        assert f"need{'s' if proof.method == 'rerun' else ''} {needed}" in answer.detail
+        assert f"{needed - 1} offer this" in answer.detail
+    assert refused(asked, []).error == "CohortTooLarge"
+    assert found(asked, [listing(at) for at in range(needed)]).agreement.rounds == 1
 
 
-def test_a_re_run_needs_two_operators() -> None:
-    town = Town(providers=1)
-    result = match(town.request(town.job(rerun(10)).job), town.listings(), town.standing())
-    assert isinstance(result, NoMatch)
-    assert result.detail.startswith("a re-run needs 2")
-    assert isinstance(match(town.request(town.job(TRUST).job), town.listings(), town.standing()), Match)
-
-
-def test_nobody_at_all(town: Town) -> None:
-    result = match(town.request(town.job(TRUST).job), (), Standing({}, {}))
-    assert isinstance(result, NoMatch)
-    assert result.removed == ()
-
-
-# Money
-
-
-def test_the_dearest_offers_leave_first(town: Town) -> None:
-    dear = Prices(base_micro=10_000, per_mega_fuel_micro=10, attempt_micro=20)
-    result = found(town, quorum(3), {"prices": dear}, budget_micro=5_000)
-    assert isinstance(result, Match)
-    assert removed(result) == ["price"]
-    assert result.agreement.price_max_micro == 200
-    assert result.agreement.rounds == 1
-
-
-@pytest.mark.parametrize("proof", [TRUST, rerun(4), quorum(3)])
-def test_the_needed_sum_is_enough_and_one_less_is_not(town: Town, proof: Proof) -> None:
-    short = found(town, proof, budget_micro=0)
-    assert isinstance(short, NoMatch)
-    assert short.error == "UnaffordableJob"
-    assert str(short.needed_micro) in short.detail
-    enough = found(town, proof, budget_micro=short.needed_micro)
-    assert isinstance(enough, Match)
-    assert spend_at_most(enough.agreement) <= short.needed_micro
-    assert isinstance(found(town, proof, budget_micro=short.needed_micro - 1), NoMatch)
-
-
-def test_a_small_budget_buys_fewer_rounds_before_it_costs_members() -> None:
-    town = Town(providers=9)
-    one = 3 * 200
-    for budget, rounds in ((one + 3 * 20 * 3, 3), (one + 3 * 20 * 3 - 1, 2), (one + 3 * 20, 1)):
-        result = match(town.request(town.job(quorum(3), budget_micro=budget).job), town.listings(), town.standing())
-        assert isinstance(result, Match)
-        assert (result.agreement.rounds, len(result.roster.entries)) == (rounds, 9)
-
-
-@given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 50)), min_size=3, max_size=8), st.integers(0, 9_000))
-def test_the_worst_case_never_exceeds_the_budget(tariffs: list[tuple[int, int]], budget: int) -> None:
-    town = TEN
-    listings = []
-    for listing, (base, attempt) in zip(town.listings(), tariffs, strict=False):
-        prices = replace(PRICES, base_micro=base, attempt_micro=attempt)
-        offer = replace(listing.offer, prices=prices)
-        listings.append(Listing(value_digest(offer), offer, listing.signed))
-    result = match(town.request(town.job(quorum(3), budget_micro=budget).job), listings, town.standing())
-    if isinstance(result, Match):
-        assert spend_at_most(result.agreement) <= budget
-    else:
-        assert result.needed_micro > budget
-
-
-TEN = Town(providers=8)
+def test_the_heaviest_fit_into_a_roster() -> None:
+    count = ROSTER_MAX + 3
+    listings = [listing(at) for at in range(count)]
+    known = Standing({node(at): 300 + at for at in range(count)}, {})
+    asked = request(budget_micro=10**9)
+    answer = found(asked, listings, known)
+    assert len(answer.roster.entries) == ROSTER_MAX
+    assert {item.provider for item in answer.removed} == {node(0), node(1), node(2)}
+    assert {item.rule for item in answer.removed} == {"roster"}
 
 
 # Terms
 
 
-def test_the_terms_follow_the_roster_and_the_ledger_accepts_them(town: Town) -> None:
-    job = town.job(quorum(3)).job
-    request = town.request(job, seed=b"\x09" * 32)
-    result = match(request, town.listings(), town.standing())
-    assert isinstance(result, Match)
-    terms, roster = result.agreement, result.roster
-    assert [entry.provider for entry in roster.entries] == sorted(who.node_id for who in town.providers)
+@given(st.integers(1, 7), st.integers(0, 20), st.integers(0, 1000))
+def test_the_terms_follow_from_roster_and_job(replicas: int, more: int, load: int) -> None:
+    listings = [listing(at) for at in range(replicas + more)]
+    known = Standing({node(at): 1_000 + at for at in range(replicas + more)}, {node(0): load})
+    asked = request(proof=quorum(replicas))
+    answer = found(asked, list(reversed(listings)), known)
+    terms, roster = answer.agreement, answer.roster
+    assert [entry.provider for entry in roster.entries] == sorted(item.offer.provider for item in listings)
+    weights = {entry.provider: entry.weight for entry in roster.entries}
+    assert weights == {node(at): weight(1_000 + at, load if at == 0 else 0) for at in range(replicas + more)}
+    assert {entry.offer for entry in roster.entries} == {item.digest for item in listings}
     assert terms.roster == value_digest(roster)
-    assert terms.audit_commitment == digest("audit-seed", b"\x09" * 32)
-    assert terms.bond_micro == town.genesis.bond_micro
-    order = OpenEscrow(
-        network=town.network,
-        job=town.sign(town.requester, job)[0],
-        agreement=town.sign(town.node, terms)[0],
-        roster=roster,
-    )
-    reply, _ = town.post(town.node, order)
-    assert reply.answer.status == "ok", reply.answer
+    assert terms.rounds == rounds_allowed(roster, replicas)
+    assert terms.reserves == reserves_for(roster, replicas, terms.rounds)
+    assert (terms.price_max_micro, terms.attempt_max_micro) == (EXACT, 20)
+    assert spend_at_most(terms) <= asked.job.core.budget_micro
+    assert escrow_micro(terms) == spend_at_most(terms) + terms.bond_micro
+    assert (terms.job, terms.requester, terms.node) == (asked.job_id, asked.job.core.requester, asked.node)
+    assert terms.audit_commitment == digest("audit-seed", asked.audit_seed)
+    assert asked.audit_seed not in msgspec.msgpack.encode(terms), "the choice stays secret until the claim is made"
+    assert terms.settle_by_ms - NOW > term_ms_least(terms.timeouts, terms.rounds, asked.genesis.windows)
+    assert (terms.ledger_trust.kind, terms.ledger_trust.sequencer) == ("sequencer", asked.sequencer)
 
 
-@given(st.integers(1, 30), st.sampled_from([TRUST, rerun(3), quorum(2), quorum(3), quorum(7)]))
-def test_rounds_and_reserves_are_those_of_the_draw(count: int, proof: Proof) -> None:
-    """`cohort` and `market` are siblings and share no code: this holds their arithmetic equal."""
-    entries = tuple(
-        RosterEntry(offer=bytes(32), provider=n.to_bytes(32, "big"), operator=str(n), weight=1) for n in range(count)
-    )
-    roster = Roster(network=bytes(32), entries=entries)
-    width = matching.places(proof)
-    if count < width:
-        return
-    rounds = selection.rounds_allowed(roster, width)
-    assert rounds == min(3, count // width)
-    assert selection.reserves_for(roster, width, rounds) == min(width, count - rounds * width)
+def test_the_order_of_offers_changes_nothing() -> None:
+    listings = [listing(at, operator=f"operator {at % 3}") for at in range(9)]
+    asked = request()
+    assert found(asked, listings) == found(asked, listings[::-1])
 
 
-@pytest.mark.parametrize("proof", [TRUST, rerun(3), quorum(3)])
-def test_the_agreement_has_the_rounds_and_reserves_of_the_draw(town: Town, proof: Proof) -> None:
-    result = found(town, proof)
-    assert isinstance(result, Match)
-    width = matching.places(proof)
-    rounds = selection.rounds_allowed(result.roster, width)
-    assert result.agreement.rounds == rounds
-    assert result.agreement.reserves == selection.reserves_for(result.roster, width, rounds)
+def test_the_network_threshold_is_seven_tenths() -> None:
+    assert THRESHOLD == (7, 10)
 
 
-@given(st.integers(-5, 12_000), st.integers(-5, 1_200))
-def test_the_weight_is_the_published_score_of_the_draw(reputation: int, load: int) -> None:
-    assert weight(reputation, load) == selection.weight(reputation, load)
+@pytest.mark.parametrize("rounds", [1, 2, 3])
+def test_the_term_leaves_room_for_every_clock(rounds: int) -> None:
+    core, windows = WORLD.job().core, WORLD.genesis.windows
+    clocks = core.timeouts.transfer_ms + core.timeouts.run_ms + core.timeouts.verify_ms
+    assert term_ms_least(core.timeouts, rounds, windows) == rounds * clocks + windows.commit_ms + windows.reveal_ms
+    more = windows.cancel_ms + SETTLING_MARGIN_MS
+    assert term_ms(core.timeouts, rounds, windows) == term_ms_least(core.timeouts, rounds, windows) + more
 
 
-def test_load_and_reputation_each_change_the_weights(town: Town) -> None:
-    """S-D26."""
-    first, second, *_ = sorted(who.node_id for who in town.providers)
-    plain = town.standing()
-    loaded = plain._replace(load_per_mille={first: 500}, reputation={**plain.reputation, second: 10_000})
-    result = match(town.request(town.job(quorum(3)).job), town.listings(), loaded)
-    assert isinstance(result, Match)
-    weights = {entry.provider: entry.weight for entry in result.roster.entries}
-    assert (weights[first], weights[second]) == (2_500, 10_000)
-    assert set(weights.values()) == {2_500, 5_000, 10_000}
+# Budget
 
 
-def test_load_and_reputation_each_change_the_pick(town: Town) -> None:
-    """S-D26: over many draws the loaded and the ill reputed come first less often."""
-    first, second, *_ = sorted(who.node_id for who in town.providers)
-    plain = town.standing()
-    uneven = plain._replace(load_per_mille={first: 900}, reputation={**plain.reputation, second: 500})
-
-    def times_first(standing: Standing) -> dict[bytes, int]:
-        result = match(town.request(town.job(TRUST).job), town.listings(), standing)
-        assert isinstance(result, Match)
-        picks = [selection.draw_order(result.roster, digest("try", n.to_bytes(2, "big")))[0] for n in range(400)]
-        return {who.node_id: sum(pick.provider == who.node_id for pick in picks) for who in town.providers}
-
-    even, biased = times_first(plain), times_first(uneven)
-    assert biased[first] < even[first] / 2
-    assert biased[second] < even[second] / 2
+def priced(at: int, base: int, attempt: int = 20) -> Listing:
+    return listing(at, prices=Prices(base_micro=base, per_mega_fuel_micro=0, attempt_micro=attempt))  # type: ignore[arg-type]
 
 
-def test_a_roster_is_bounded_and_keeps_the_greatest_weights(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matching, "ROSTER_MAX", 3)
-    heavy = town.standing()
-    light = sorted(who.node_id for who in town.providers)[0]
-    standing = heavy._replace(reputation={**heavy.reputation, light: 300})
-    result = match(town.request(town.job(quorum(3)).job), town.listings(), standing)
-    assert isinstance(result, Match)
-    assert removed(result) == ["roster"]
-    assert result.removed[0].provider == light
+def test_a_budget_to_the_unit() -> None:
+    listings = [priced(at, 100) for at in range(3)]
+    exact = 3 * 100 + 3 * 1 * 20
+    assert found(request(budget_micro=exact), listings).agreement.rounds == 1
+    short = refused(request(budget_micro=exact - 1), listings)
+    assert (short.error, short.needed_micro) == ("UnaffordableJob", exact)
+    assert str(exact) in short.detail
+    assert str(exact - 1) in short.detail
+
+
+def test_rounds_are_what_the_budget_allows() -> None:
+    listings = [priced(at, 100) for at in range(9)]
+    for rounds in range(1, ROUNDS_MAX + 1):
+        budget = 3 * 100 + 3 * rounds * 20
+        assert found(request(budget_micro=budget), listings).agreement.rounds == rounds
+        if rounds > 1:
+            assert found(request(budget_micro=budget - 1), listings).agreement.rounds == rounds - 1
+
+
+def test_the_dearest_falls_out_first_and_the_rest_are_paid_less() -> None:
+    listings = [priced(0, 100), priced(1, 5_000), priced(2, 110), priced(3, 900), priced(4, 120)]
+    answer = found(request(budget_micro=600), listings)
+    assert [(item.provider, item.rule) for item in answer.removed] == [(node(1), "price"), (node(3), "price")]
+    assert answer.agreement.price_max_micro == 120
+    assert "5000 and 20 per attempt" in answer.removed[0].sentence
+
+
+def test_a_rerun_is_paid_for_two_places() -> None:
+    proof = Proof(method="rerun", replicas=1, threshold=0, one_in=10)
+    assert places(proof) == 2
+    listings = [priced(at, 100) for at in range(2)]
+    assert found(request(proof=proof, budget_micro=240), listings).agreement.rounds == 1
+    assert refused(request(proof=proof, budget_micro=239), listings).needed_micro == 240
+
+
+@given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 50)), min_size=3, max_size=9), st.integers(0, 3_000))
+def test_no_agreement_costs_more_than_its_budget(prices: list[tuple[int, int]], budget: int) -> None:
+    listings = [priced(at, base, attempt) for at, (base, attempt) in enumerate(prices)]
+    answer = match(request(budget_micro=budget), listings, standing(listings))
+    if isinstance(answer, Match):
+        assert spend_at_most(answer.agreement) <= budget
+        paid = [
+            item.offer.prices for item in listings if item.digest in {entry.offer for entry in answer.roster.entries}
+        ]
+        assert answer.agreement.price_max_micro == max(item.base_micro for item in paid)
+        assert answer.agreement.attempt_max_micro == max(item.attempt_micro for item in paid)
+    else:
+        assert answer.error == "UnaffordableJob"
+        assert answer.needed_micro > budget
+        again = match(request(budget_micro=answer.needed_micro), listings, standing(listings))
+        assert isinstance(again, Match)

@@ -144,21 +144,31 @@ def test_promised_sizes_take_no_memory(major: int) -> None:
             decode(head(major, size), JobIds)
 
 
-@pytest.mark.parametrize("entry", [b"\xf6", b"\x00", b"\x60", b"\x40", b"\x80", b"\xa0"], ids=bytes.hex)
+@pytest.mark.parametrize("entry", [b"\xf6", b"\x60", b"\x80", b"\xa0"], ids=bytes.hex)
 def test_large_lists_of_nothing_are_refused_in_time(entry: bytes) -> None:
     """A tiny item takes up to eighty times its size once it is read."""
-    count = 15 * MIB
-    data = head(MAP, 2) + text("v") + b"\1" + text("blobs") + head(ARRAY, count) + entry * count
-    tracemalloc.start()
+    data = list_of_nothing(entry)
     started = time.process_time()
-    try:
-        with pytest.raises(MalformedBytes) as caught:
-            decode(data, Submission)
-        assert tracemalloc.get_traced_memory()[1] < 4 * MIB
-    finally:
-        tracemalloc.stop()
+    with pytest.raises(MalformedBytes) as caught:
+        decode(data, Submission)
     assert time.process_time() - started < DECODING_S_MAX
     assert (caught.value.field, caught.value.limit) == ("encoding", f"{ITEMS_MAX} items")
+
+
+def test_large_lists_of_nothing_take_no_memory() -> None:
+    data = list_of_nothing(b"\x80")
+    tracemalloc.start()
+    try:
+        with pytest.raises(MalformedBytes):
+            decode(data, Submission)
+        assert tracemalloc.get_traced_memory()[1] < MIB
+    finally:
+        tracemalloc.stop()
+
+
+def list_of_nothing(entry: bytes) -> bytes:
+    count = 15 * MIB
+    return head(MAP, 2) + text("v") + b"\1" + text("blobs") + head(ARRAY, count) + entry * count
 
 
 def test_large_bytes_are_one_item() -> None:
