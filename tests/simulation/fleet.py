@@ -14,8 +14,10 @@ from tests.simulation.suite import Keyring, Party, party
 from tests.simulation.world import START_MS, World
 
 from quorate.crypto.commitments import commit_input, input_opening
-from quorate.crypto.digests import blob_digest, digest, value_digest
+from quorate.crypto.digests import blob_digest, digest, value_digest, xof
 from quorate.crypto.ownership import OwnershipKey, OwnershipStatement, prove
+from quorate.crypto.sealing import sealed_bytes
+from quorate.crypto.wrapping import SealKey
 from quorate.model.codec import Value
 from quorate.model.evidence import Signed
 from quorate.model.job import Job, JobCore, ResourceLimits
@@ -204,7 +206,7 @@ def job_of(fleet: Fleet, place: int, asked: Asked, nonce: bytes) -> Job:
         ),
         arguments=(),
         limits=LIMITS,
-        result_key=digest("simulated result key", nonce) if owner else b"",
+        result_key=result_key() if owner else b"",
         ownership_key=owner.public if owner else b"",
         privacy=(),
         privacy_level="private" if owner else "public",
@@ -225,6 +227,12 @@ def job_of(fleet: Fleet, place: int, asked: Asked, nonce: bytes) -> Job:
     return _sealed(core, asked.argument, owner, nonce)
 
 
+@lru_cache(maxsize=1)
+def result_key() -> bytes:
+    """A genuine public key; nothing is sealed to it here."""
+    return SealKey.generate(lambda size: xof("simulated result key", size, b"")).public
+
+
 def _sealed(core: JobCore, argument: bytes, owner: OwnershipKey, nonce: bytes) -> Job:
     salt, key_commitment = digest("simulated salt", nonce), digest("simulated key commitment", nonce)
     committed = commit_input(salt, argument)
@@ -238,7 +246,7 @@ def _sealed(core: JobCore, argument: bytes, owner: OwnershipKey, nonce: bytes) -
     return Job(
         core=core,
         input_digest=blob_digest(argument),
-        input_bytes=len(argument),
+        input_bytes=sealed_bytes(len(argument)),
         pedersen=committed.pedersen,
         salted=committed.salted,
         key_commitment=key_commitment,

@@ -11,6 +11,7 @@ from tests.simulation.world import Letter, World
 
 from quorate.crypto.digests import blob_digest, body_digest
 from quorate.jobs import lifecycle
+from quorate.jobs.admission import admit
 from quorate.jobs.state import (
     CancelAsked,
     Event,
@@ -26,9 +27,10 @@ from quorate.jobs.state import (
     Wrapped,
 )
 from quorate.model.agreement import EscrowOpened
-from quorate.model.codec import Value, noun
+from quorate.model.codec import Value, decode, noun
 from quorate.model.effects import Conclude, Effect, Fetch, Keep, Match, Post, Send
 from quorate.model.evidence import Proven, Signed
+from quorate.model.job import Job
 from quorate.model.network import Genesis
 from quorate.model.offer import Offer
 from quorate.model.settlement import Settlement
@@ -204,6 +206,7 @@ class SimulatedRequester(PostingNode):
         def inside(turn: Turn) -> None:
             job = JobId(body_digest("job", order.body))
             if self.state(job) is None:
+                admit(decode(order.body, Job), self.genesis, self.now())
                 state, effects = lifecycle.begin(order, job, self.entropy(32), self.now())
                 self._became(None, state, turn)
                 self.carry_out(job, effects, turn)

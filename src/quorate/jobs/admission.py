@@ -174,7 +174,9 @@ def _keys(job: Job, genesis: Genesis, now_ms: Millis) -> None:
         raise InvalidField(str(fault), field="result_key", fix="make a fresh result key for the job") from None
     for name in ("salted", "key_commitment", "out_key_commitment"):
         if len(getattr(job, name)) != DIGEST_BYTES:
-            raise InvalidField(f"{len(getattr(job, name))} bytes", field=name, limit=f"{DIGEST_BYTES} bytes")
+            raise InvalidField(
+                f"{len(getattr(job, name))} bytes", field=name, limit=f"{DIGEST_BYTES} bytes", fix="seal the job anew"
+            )
     try:
         verify_ownership(ownership_statement(job), job.ownership_proof)
     except PeerError as fault:

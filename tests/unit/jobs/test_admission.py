@@ -8,8 +8,9 @@ import msgspec
 import pytest
 from tests.support.ledger_world import LIMITS, TIMEOUTS, World
 
+from quorate.crypto.wrapping import SealKey
 from quorate.errors import AboveCap, ContradictoryOptions, InvalidField, PolicyRefused, TooLarge, UserError
-from quorate.jobs.admission import admit
+from quorate.jobs.admission import admit, network_of
 from quorate.ledger.escrow import TERM_MS_MAX
 from quorate.model.identity import Suite
 from quorate.model.job import TIER_LIMITS, Job
@@ -24,8 +25,6 @@ CAPS = WORLD.genesis.caps
 def refusal(job: Job, **genesis: Any) -> UserError:
     network = msgspec.structs.replace(WORLD.genesis, **genesis)
     if genesis:
-        from quorate.jobs.admission import network_of
-
         job = msgspec.structs.replace(job, core=msgspec.structs.replace(job.core, network=network_of(network)))
     with pytest.raises(UserError) as caught:
         admit(job, network, NOW)
@@ -157,8 +156,6 @@ def test_a_private_job_with_keys_that_are_none(name: str) -> None:
     )
     job = Job(core=core, input_digest=public.input_digest, input_bytes=MIB // 2, **proofs)
     assert refusal(job).field == "result_key"
-    from quorate.crypto.wrapping import SealKey
-
     keyed = msgspec.structs.replace(core, result_key=SealKey.generate(lambda size: b"\5" * size).public)
     job = msgspec.structs.replace(job, core=keyed)
     if name != "result_key":
