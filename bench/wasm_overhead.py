@@ -1,7 +1,7 @@
 """What the jailed worker pool adds to a WASM kernel of about one second: processor time of the pool and its worker,
 against calling wasmtime directly with the same switches. Warm: the module is compiled before the first run.
 
-The kernel mixes integer arithmetic and division, loads and stores over 1 MiB, so that the way memory is laid out
+The kernel mixes integer arithmetic, divisions, loads and stores over 1 MiB, so that the way memory is laid out
 counts. Runs of both sides alternate; each pair gives a ratio and the median ratio is the figure. The processor time of
 a worker is the kernel's own count for its threads (proc(5), schedstat), start-up left out.
 """
@@ -35,7 +35,7 @@ FUEL = 10**10
 ROUNDS_FIRST, ROUNDS_MAX, KERNEL_S = 30_000_000, 400_000_000, 1.0
 
 KERNEL = """(module (memory (export "memory") 16)
-  (func (export "run") (result i32) (local $left i32) (local $x i32) (local $at i32)
+  (func (export "run") (result i32) (local $left i32) (local $x i32) (local $at i32) (local $y i64)
     (local.set $left (i32.const {rounds}))
     (local.set $x (i32.const 2463534242))
     (loop $again
@@ -44,7 +44,9 @@ KERNEL = """(module (memory (export "memory") 16)
       (local.set $x (i32.xor (local.get $x) (i32.shl (local.get $x) (i32.const 5))))
       (local.set $at (i32.and (local.get $x) (i32.const 0xffffc)))
       (i32.store (local.get $at)
-        (i32.add (i32.load (local.get $at)) (i32.rem_u (local.get $x) (i32.or (local.get $left) (i32.const 1)))))
+        (i32.add (i32.load (local.get $at)) (i32.wrap_i64 (local.get $y))))
+      (local.set $y (i64.div_u (i64.const -59) (i64.or (local.get $y) (i64.const 1))))
+      (local.set $y (i64.rem_u (i64.const -83) (i64.add (local.get $y) (i64.extend_i32_u (local.get $x)))))
       (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
     (i32.load (i32.const 1024))))"""
 

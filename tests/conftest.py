@@ -36,6 +36,10 @@ settings.load_profile("ci" if IN_CI else "user")
 MAKES_OWN = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rewrite", action="store_true", help="write the transcripts in tests/transcripts anew")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     for name in MAKES_OWN:  # a `make` inside a test is not a part of the `make test` around it
         os.environ.pop(name, None)

@@ -4,7 +4,7 @@ A cell is proved both ways by `test_adversaries.py`: where the table says `caugh
 reached its goal; where it says `not caught`, it reached its goal each time; `sometimes` is both, and says on what it
 depends; `no chance` means that the method gives no occasion for it.
 
-`python -m tests.simulation.adversaries` writes the table into docs/attacks.md.
+`python -m tests.simulation.adversaries` writes the table, and that of the odds, into docs/attacks.md.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import Literal, NamedTuple
 
 from quorate.jobs.state import JobState
 from quorate.model.settlement import Settlement
-from quorate.model.units import NodeId
+from quorate.model.units import ROUNDS_MAX, NodeId
+from quorate.verify.quorum import odds, threshold
 from tests.simulation.byzantine_requesters import Byzantine
 from tests.simulation.checkers import Rules
 from tests.simulation.customers import Customers, Habits
-from tests.simulation.fleet import Asked, Fleet, Size
+from tests.simulation.fleet import Asked, Fleet, Size, quorum
 from tests.simulation.guests import honest_vote
 from tests.simulation.scenario import Scenario, build, drain, proof
 from tests.simulation.weather import Weather
@@ -27,7 +28,7 @@ from tests.simulation.weather import Weather
 Cell = Literal["caught", "not caught", "sometimes", "no chance"]
 METHODS = ("trust", "rerun", "quorum")
 PAGE = Path(__file__).parents[2] / "docs" / "attacks.md"
-BEGIN, END = "<!-- adversaries: begin -->\n", "<!-- adversaries: end -->\n"
+POOL, SHARES, COHORTS = 100, (5, 10, 20, 30), (3, 5, 7, 10, 16)
 JOBS = 30
 SEED = 7
 
@@ -126,12 +127,12 @@ class Adversary(NamedTuple):
     why: str
     members: Mapping[str, int] = {}  # noqa: RUF012
     requesters: Mapping[str, int] = {}  # noqa: RUF012
-    quorum: str = "quorum of 3"
+    quorum_word: str = "quorum of 3"
     providers: int = 9
 
 
-def cells(trust: Cell, rerun: Cell, quorum: Cell) -> dict[str, Cell]:
-    return {"trust": trust, "rerun": rerun, "quorum": quorum}
+def cells(trust: Cell, rerun: Cell, of_quorum: Cell) -> dict[str, Cell]:
+    return {"trust": trust, "rerun": rerun, "quorum": of_quorum}
 
 
 CAUGHT = cells("caught", "caught", "caught")
@@ -260,7 +261,7 @@ ADVERSARIES = (
         "A closing lists at least the threshold, so only what is above it can be left out. The member that was left out "
         "opens in the ledger windows for the attempt fee, if it gets there before the settlement.",
         requesters={"omits_a_commit": 1},
-        quorum="quorum 2 of 3",
+        quorum_word="quorum 2 of 3",
     ),
     Adversary(
         "Requester closes a round twice",
@@ -301,7 +302,7 @@ ADVERSARIES = (
 
 
 def scenario_of(adversary: Adversary, method: str) -> Scenario:
-    words = {"trust": "trust", "rerun": "rerun 1 in 2", "quorum": adversary.quorum}
+    words = {"trust": "trust", "rerun": "rerun 1 in 2", "quorum": adversary.quorum_word}
     return Scenario(
         name=f"{adversary.name} against {method}",
         size=Size(adversary.providers, 1),
@@ -352,14 +353,38 @@ def table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def page_with_table(page: str) -> str:
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return before + BEGIN + table() + END + after
+def odds_table() -> str:
+    """Wrong and stall in percent, over all rounds that a hundred operators allow."""
+    lines = [
+        "| cohort | " + " | ".join(f"{share} % collude: wrong / stall" for share in SHARES) + " |",
+        "| --- |" + " --- |" * len(SHARES),
+    ]
+    for size in COHORTS:
+        asked = quorum(size)
+        cells = []
+        for share in SHARES:
+            wrong, stall = odds(POOL, share, size, threshold(asked), min(ROUNDS_MAX, POOL // size))
+            cells.append(f"{_percent(wrong)} / {_percent(stall)}")
+        lines.append(f"| {threshold(asked)} of {size} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _percent(ppb: int) -> str:
+    """Parts per 10^9, rounded up already, as a percentage of at most three digits."""
+    return "0" if not ppb else f"{ppb / 10**7:.2g} %" if ppb >= 10**4 else "below 0.001 %"
+
+
+def page_with_tables(page: str) -> str:
+    for mark, text in (("adversaries", table()), ("odds", odds_table())):
+        begin, end = f"<!-- {mark}: begin -->\n", f"<!-- {mark}: end -->\n"
+        before, _, rest = page.partition(begin)
+        _, _, after = rest.partition(end)
+        page = before + begin + text + end + after
+    return page
 
 
 def main() -> None:
-    PAGE.write_text(page_with_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(page_with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -18,8 +18,12 @@ ANSWER_OUTPUT = struct.pack("<i", 42)
 FOLD = GUESTS / "fold.wasm"
 REVERSE = GUESTS / "reverse.wasm"
 
-FOREVER = '(module (func (export "run") (result i32) (loop $on (br $on)) (i32.const 0)))'
-"""Ends only by a limit: fuel if there is little, else the clock."""
+FOREVER = """(module (func (export "run") (result i64) (local $x i64)
+  (loop $on
+    (local.set $x (i64.div_u (i64.const -1) (i64.or (local.get $x) (i64.const 1))))
+    (br $on))
+  (local.get $x)))"""
+"""Ends only by a limit. Divisions are slow for the fuel they cost: the most a network allows lasts some ten seconds."""
 
 _BUFFER = """
   (memory (export "memory") 2)

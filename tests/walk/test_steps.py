@@ -18,7 +18,7 @@ from quorate.api.sealing import Parties, SealedJob, seal
 from quorate.crypto.digests import body_digest, xof
 from quorate.crypto.sealing import open_from
 from quorate.crypto.wrapping import SealKey, wrap
-from quorate.errors import AboveCap, CohortTooLarge, QuorateError, UnaffordableJob
+from quorate.errors import AboveCap, CohortTooLarge, UnaffordableJob
 from quorate.execute.engine import Execution
 from quorate.jobs.walk import Executor, Surroundings, admit, assign, conclude, match, run, settle, tally, walk
 from quorate.market.book import Listing
@@ -26,7 +26,7 @@ from quorate.market.matching import Standing
 from quorate.model.codec import decode
 from quorate.model.output import Output
 from quorate.model.trap import Status
-from quorate.model.units import Digest, NodeId
+from quorate.model.units import Digest, MicroCredits, NodeId
 from quorate.node.selftest import EXITS
 from quorate.privacy.sealed import input_info, output_info
 
@@ -120,15 +120,12 @@ def test_1_admit(sealed: SealedJob, world: Surroundings) -> None:
     admit(job_of(sealed), world)
 
 
-def test_1_admit_refuses_what_is_above_a_cap(sealed: SealedJob, world: Surroundings) -> None:
-    caps = msgspec.structs.replace(world.genesis.caps, input_bytes=1)
-    genesis = msgspec.structs.replace(world.genesis, caps=caps)
-    with pytest.raises(QuorateError):
-        admit(job_of(sealed), world._replace(genesis=genesis))
-    limits = msgspec.structs.replace(world.genesis.caps.limits, run_ms=1)
-    caps = msgspec.structs.replace(world.genesis.caps, limits=limits)
-    with pytest.raises((AboveCap, QuorateError)):
-        admit(job_of(sealed), world._replace(genesis=msgspec.structs.replace(world.genesis, caps=caps)))
+def test_1_admit_refuses_what_is_above_a_cap(fleet: Fleet, draft: Draft, world: Surroundings) -> None:
+    limits = msgspec.structs.replace(LIMITS, run_ms=LIMITS.run_ms + 1)
+    greedy = dataclasses.replace(draft, limits=limits)
+    parties = Parties(fleet.keyring.network, fleet.customers[0].node_id, world.node)
+    with pytest.raises(AboveCap, match="run_ms"):
+        admit(job_of(seal(greedy, parties, fleet.world.now, draws("client"))), world)
 
 
 def test_2_match(sealed: SealedJob, world: Surroundings) -> None:
@@ -143,8 +140,7 @@ def test_2_match_refuses_too_few_operators(sealed: SealedJob, world: Surrounding
 
 
 def test_2_match_refuses_too_small_a_budget(fleet: Fleet, draft: Draft, world: Surroundings) -> None:
-    poor = dataclasses.replace(draft, budget_micro=1) if dataclasses.is_dataclass(draft) else None
-    poor = poor or msgspec.structs.replace(draft, budget_micro=1)
+    poor = dataclasses.replace(draft, budget_micro=MicroCredits(1))
     parties = Parties(fleet.keyring.network, fleet.customers[0].node_id, world.node)
     with pytest.raises(UnaffordableJob):
         match(job_of(seal(poor, parties, fleet.world.now, draws("client"))), world)

@@ -17,14 +17,6 @@ from quorate.model.agreement import Roster, RosterEntry
 from quorate.model.units import ROUNDS_MAX, Digest, NodeId
 
 PICK_BYTES = 32
-WEIGHT_MAX = 10_000
-REPUTATION_MAX = 10_000
-
-
-def weight(reputation: int, load_per_mille: int) -> int:
-    """The published score: reputation (0 to 10,000) scaled by free capacity (load 0 to 1000), never below 1."""
-    free = 1000 - min(max(load_per_mille, 0), 1000)
-    return max(1, min(reputation, REPUTATION_MAX) * free // 1000)
 
 
 def draw_seed(agreement: Digest, beacon: bytes) -> Digest:

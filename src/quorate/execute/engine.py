@@ -99,13 +99,15 @@ class Engine(Protocol):
     """Runs tasks in the order given, as many at once as it has slots.
 
     `run` raises UserError for a module or task that can never run and returns an Execution otherwise, failures
-    included. `cancel` answers only once the guest is gone; False when no such task is under way. `close` is
-    idempotent and leaves no process.
+    included. `is_running` is true from the moment the guest has a slot. `cancel` answers only once the guest is gone;
+    False when no such task is under way. `close` is idempotent and leaves no process.
     """
 
     async def start(self) -> None: ...
 
     async def run(self, task: Task) -> Execution: ...
+
+    def is_running(self, task_id: bytes) -> bool: ...
 
     async def cancel(self, task_id: bytes) -> bool: ...
 

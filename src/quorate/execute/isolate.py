@@ -93,6 +93,12 @@ class WorkerPool:
         finally:
             self._tickets.pop(task.id, None)
 
+    def is_running(self, task_id: bytes) -> bool:
+        """Whether the clock of its guest runs: it waits neither for a slot nor for its module."""
+        ticket = self._tickets.get(task_id)
+        heads = (child.steps[0] for child in self._children if child.steps)
+        return ticket is not None and any(step.ticket is ticket and not step.loads for step in heads)
+
     async def cancel(self, task_id: bytes) -> bool:
         """Ends the task; answers once its guest is gone. False when no such task is under way."""
         ticket = self._tickets.get(task_id)

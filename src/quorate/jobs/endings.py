@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import msgspec
 
 from quorate.jobs.clocks import SILENCE_MS, running_clock
-from quorate.jobs.moves import Step, note, replace
+from quorate.jobs.moves import Step, note, replace, with_all_probed
 from quorate.jobs.state import Arrival, Condition, JobState, Received, Refused, Settled, Slot, Stored
 from quorate.jobs.statements import cancel_order, delivery_ack, openings, own_statements
 from quorate.model.assignment import CancelAck
@@ -61,7 +61,7 @@ def _stop_or_settle(state: JobState, now: Millis) -> Step:
     if not working:
         return _settle_by_cancel(state, now)
     order = cancel_order(state)
-    state = replace(state, stage="stopping", stage_ms=now, stopped=())
+    state = with_all_probed(replace(state, stage="stopping", stage_ms=now, stopped=()), now)
     return state, tuple(Send(member, order) for member in working)
 
 
@@ -96,8 +96,7 @@ def stop_tick(state: JobState, heard: Mapping[NodeId, Millis], now: Millis) -> S
     ]
     if not alive:
         return _settle_by_cancel(state, now)
-    slots = tuple(msgspec.structs.replace(slot, probed_ms=now) for slot in state.current.slots)
-    state = replace(state, rounds=(*state.rounds[:-1], msgspec.structs.replace(state.current, slots=slots)))
+    state = with_all_probed(state, now)
     order = cancel_order(state)
     return state, tuple(Send(member, order) for member in alive)
 

@@ -147,9 +147,7 @@ def _commit(state: LeaseState, with_close: bool = True) -> Post:
     """With the RoundClose, which pins who counts, where there is one."""
     order = state.order
     evidence = (*_own(state), state.close) if with_close and state.close else _own(state)
-    return Post(
-        ForceCommit(network=order.network, agreement=state.agreement_id, round=order.round, evidence=evidence)
-    )
+    return Post(ForceCommit(network=order.network, agreement=state.agreement_id, round=order.round, evidence=evidence))
 
 
 def _reveal(state: LeaseState) -> Post:

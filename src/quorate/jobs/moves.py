@@ -34,5 +34,11 @@ def with_slot(current: Round, changed: Slot) -> Round:
     return msgspec.structs.replace(current, slots=slots)
 
 
+def with_all_probed(state: JobState, now: Millis) -> JobState:
+    """Everyone of the round has just been told something: the wait for answers begins anew."""
+    slots = tuple(msgspec.structs.replace(slot, probed_ms=now) for slot in state.current.slots)
+    return with_round(state, msgspec.structs.replace(state.current, slots=slots))
+
+
 def slot_of(current: Round, member: NodeId) -> Slot | None:
     return next((slot for slot in current.slots if slot.member == member), None)

@@ -16,7 +16,7 @@ import msgspec
 from quorate.cohort.selection import candidates, wrapped_members
 from quorate.jobs import endings
 from quorate.jobs.clocks import OPEN_GRACE_MS, OPEN_MS, PROBE_MS, RUN_GRACE_MS, SILENCE_MS
-from quorate.jobs.moves import Step, note, replace, slot_of, with_round, with_slot
+from quorate.jobs.moves import Step, note, replace, slot_of, with_all_probed, with_round, with_slot
 from quorate.jobs.state import Arrival, Condition, JobState, Received, Round, Slot
 from quorate.jobs.statements import assignment, assignment_digest, cancel_order, openings
 from quorate.model.assignment import Ack, Brief, CancelAck, Started
@@ -158,7 +158,7 @@ def _close_if_ready(state: JobState, now: Millis) -> Step:
         salt=state.cohort_salt(current.number),
         audit_seed=state.audit_seed,
     )
-    state = with_round(state, msgspec.structs.replace(current, close=close, closed_ms=now))
+    state = with_all_probed(with_round(state, msgspec.structs.replace(current, close=close, closed_ms=now)), now)
     state = note(
         replace(state, stage="opening", stage_ms=now),
         now,
@@ -239,7 +239,7 @@ def _decide(state: JobState, now: Millis) -> Step:
     state = with_round(state, msgspec.structs.replace(current, tally=ended))
     if result.outcome == "accepted":
         state = note(
-            replace(state, stage="delivering", stage_ms=now),
+            with_all_probed(replace(state, stage="delivering", stage_ms=now), now),
             now,
             f"{len(ended.agreed)} of {current.width} claims agree",
         )

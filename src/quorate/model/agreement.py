@@ -13,7 +13,7 @@ from quorate.model.units import ROSTER_MAX, ROUNDS_MAX, Bytes32, Count, Hash, Jo
 
 
 class RosterEntry(Part, frozen=True):
-    """One standing offer and its integer weight in the draw (load and reputation, `cohort.selection.weight`)."""
+    """One standing offer and its integer weight in the draw (load and reputation, `market.matching.weight`)."""
 
     offer: Hash
     provider: Node

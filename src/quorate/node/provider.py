@@ -212,6 +212,8 @@ class ProviderNode(PostingShell):
             self.timers.set(BEAT_TIMER, type(self.now())(self.now() + HEARTBEAT_MS))
             for node in {state.node for state in self.leases.values()}:
                 turn.send(node, self.hello(), after_save=False)
+            for running in [key for key, state in self.leases.items() if state.stage == "running"]:
+                self._tell_started(running, turn)
         else:
             self._step(key, lease.Tick(), turn)
             state = self.leases.get(key)
@@ -311,6 +313,12 @@ class ProviderNode(PostingShell):
 
         self.put(ran)
 
+    def _tell_started(self, key: bytes, turn: Turn) -> None:
+        """The requester's side starts the run clock with this, so it is said once the guest has a slot."""
+        state = self.leases.get(key)
+        if state is not None and not state.started and self.engine.is_running(key):
+            self._step(key, lease.Running(), turn)
+
     async def _execute(self, key: bytes, state: LeaseState) -> tuple[lease.Event | None, tuple[bytes, ...]]:
         """The claim and its two blobs, which become durable together."""
         job, tier = state.job, tier_for(state.job)
@@ -323,9 +331,9 @@ class ProviderNode(PostingShell):
         except (BadSeal, BadCommitment) as fault:
             log.info("input of %s does not open as committed: %s", key.hex()[:8], fault)
             return lease.Unopenable("input_unopenable"), ()
-        # A run that is over at once says so by its claim.
+        # A run that is over at once says so by its claim; one that waits for a slot has not begun.
         loop = asyncio.get_running_loop()
-        tell = loop.call_later(STARTED_AFTER_S, self.put, lambda turn: self._step(key, lease.Running(), turn))
+        tell = loop.call_later(STARTED_AFTER_S, self.put, lambda turn: self._tell_started(key, turn))
         try:
             execution = await self.engine.run(self._task(key, state, program, opened.plaintext))
         except UserError as fault:

@@ -18,7 +18,6 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.cohort import selection
 from quorate.cohort.selection import (
     candidates,
     cohort,
@@ -27,12 +26,12 @@ from quorate.cohort.selection import (
     operators,
     reserves_for,
     rounds_allowed,
-    weight,
     wrapped_members,
 )
 from quorate.crypto.digests import value_digest
 from quorate.errors import CohortTooLarge
 from quorate.market import matching
+from quorate.market.matching import weight
 from quorate.model.agreement import Roster, RosterEntry
 from quorate.model.units import ROUNDS_MAX, Digest, NodeId
 
@@ -256,10 +255,8 @@ def test_the_published_score(reputation: int, load: int, expected: int) -> None:
 
 
 @given(st.integers(-100, 11_000), st.integers(-100, 1_100))
-def test_matching_writes_the_score_that_the_draw_publishes(reputation: int, load: int) -> None:
-    """Two packages that must not import one another state the formula: they state the same one."""
-    assert matching.weight(reputation, load) == weight(reputation, load)
-    assert 1 <= weight(reputation, load) <= selection.WEIGHT_MAX
+def test_a_score_is_a_weight_of_the_draw(reputation: int, load: int) -> None:
+    assert 1 <= weight(reputation, load) <= matching.SCORE_MAX
 
 
 @given(st.integers(0, 10_000), st.integers(0, 999), st.integers(0, 1_000))
