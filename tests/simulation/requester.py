@@ -62,6 +62,7 @@ class SimulatedRequester(PostingNode):
     def forget(self) -> None:
         self.jobs: dict[JobId, JobState] = {}
         self.by_agreement: dict[bytes, JobId] = {}
+        self._done: dict[JobId, JobState] = {}
         self.trade = Trade(self.genesis, self.keyring.network, self.node_id, self.ledger)
 
     def restore(self, turn: Turn) -> None:
@@ -86,7 +87,7 @@ class SimulatedRequester(PostingNode):
             self.by_agreement[state.agreement_id] = state.job_id
 
     def state(self, job: JobId) -> JobState | None:
-        state: JobState | None = self.jobs.get(job) or self.disk.get(("job", job))
+        state: JobState | None = self.jobs.get(job) or self._done.get(job) or self.disk.get(("job", job))
         return state
 
     # Letters
@@ -131,6 +132,7 @@ class SimulatedRequester(PostingNode):
         self.wake(state.job_id, lifecycle.deadline(state))
         if state.stage == "done":
             del self.jobs[state.job_id]
+            self._done[state.job_id] = state
             if state.agreement:
                 self.by_agreement.pop(state.agreement_id, None)
 

@@ -19,7 +19,7 @@ from quorate.jobs import lease
 from quorate.jobs.lease import LeaseState
 from quorate.model.assignment import Assignment, Brief
 from quorate.model.claim import INLINE_BYTES_MAX, Commit, Delivery
-from quorate.model.codec import Value, decode, encode
+from quorate.model.codec import Value, decode, encode, noun
 from quorate.model.effects import Check, Effect, Fetch, Post, Run, Send, Stop
 from quorate.model.evidence import Proven, Signed
 from quorate.model.ledger_events import WindowsOpened
@@ -382,6 +382,7 @@ class ProviderNode(PostingShell):
     def answered(self, owner: bytes, transaction: Value, answer: Answer, turn: Turn) -> None:
         if answer.status != "ok":
             log.info("ledger on %s: %s %s", owner.hex()[:8], answer.status, answer.detail)
+            self._step(owner, lease.Refused(noun(transaction), answer.status), turn)
 
     def happened(self, event: bytes, proven: Proven, turn: Turn) -> None:
         kind = EVENTS.of(event)
