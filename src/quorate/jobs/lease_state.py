@@ -74,27 +74,27 @@ class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
         return body_digest("assignment", self.assignment.body)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def assignment_of(body: bytes) -> Assignment:
     return decode(body, Assignment)
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=512)
 def brief_of(body: bytes) -> Brief:
     return decode(body, Brief)
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=512)
 def agreement_of(body: bytes) -> Agreement:
     return decode(body, Agreement)
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=512)
 def job_of(body: bytes) -> Job:
     return decode(body, Job)
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=512)
 def close_of(body: bytes) -> RoundClose:
     return decode(body, RoundClose)
 

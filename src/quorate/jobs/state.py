@@ -155,12 +155,12 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
         return digest("audit-secret", self.secret, self.job_id)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def job_of(body: bytes) -> Job:
     return decode(body, Job)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def agreement_of(body: bytes) -> Agreement:
     return decode(body, Agreement)
 

@@ -27,7 +27,7 @@ def assignment(state: JobState, current: Round, member: NodeId) -> Assignment:
     )
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def assignment_digest(value: Assignment) -> Digest:
     """Remembered, because every word of a member is held against it."""
     return value_digest(value)

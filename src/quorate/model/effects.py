@@ -1,5 +1,5 @@
-"""What a machine may ask of the world. Wishes are values; `node/effects.py` carries them out after the state is
-saved."""
+"""What a machine may ask of the world. Wishes are values; the nodes (`node/requester.py`, `node/provider.py`) carry
+them out after the state is saved."""
 
 from __future__ import annotations
 

@@ -23,9 +23,10 @@ from quorate.model.signature import SALT_BYTES, Signature, Stamp
 from quorate.model.units import Digest, NodeId
 
 BUNDLES_MAX = 20_000
-STAMPS_MAX = 20_000
+STAMPS_MAX = 2_000
+"""About 4 KB each; those that a saved state quotes are found in the store."""
 LEAVES_MAX = 4_000
-ENVELOPE_BYTES_AIM = 2 << 20
+ENVELOPE_BYTES_AIM = 512 << 10
 """Envelopes are cut at about this size: large enough to share a stamp, small enough not to hold up the line."""
 LEAF_OVERHEAD_BYTES = 700
 

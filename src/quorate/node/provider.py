@@ -32,12 +32,11 @@ from quorate.node.checking import refusal_of
 from quorate.node.nouns import EVENTS, VALUES
 from quorate.node.postbox import Letter
 from quorate.node.posting import POST_TIMER, PostingShell
-from quorate.node.shell import HEARTBEAT_MS, Turn, World, pack
+from quorate.node.shell import Turn, World, pack
 from quorate.privacy.tier import Place, tier_for
 
 log = logging.getLogger("quorate.node")
 
-BEAT_TIMER = b"\0beat"
 OFFER_TIMER = b"\0offer"
 BRIEFS_MAX = 4096
 HELD_MAX = 1024
@@ -116,7 +115,6 @@ class ProviderNode(PostingShell):
             if state.stage != "done":
                 self.leases[key] = state
                 self._step(key, lease.Restarted(), turn)
-        self.timers.set(BEAT_TIMER, self.now())
 
     def met(self, peer: NodeId, turn: Turn) -> None:
         turn.send(peer, self.offer, after_save=False)
@@ -208,12 +206,6 @@ class ProviderNode(PostingShell):
             self.resend(turn)
         elif key == OFFER_TIMER:
             self._renew(turn)
-        elif key == BEAT_TIMER:
-            self.timers.set(BEAT_TIMER, type(self.now())(self.now() + HEARTBEAT_MS))
-            for node in {state.node for state in self.leases.values()}:
-                turn.send(node, self.hello(), after_save=False)
-            for running in [key for key, state in self.leases.items() if state.stage == "running"]:
-                self._tell_started(running, turn)
         else:
             self._step(key, lease.Tick(), turn)
             state = self.leases.get(key)

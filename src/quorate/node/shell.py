@@ -34,6 +34,9 @@ PEER_POLL_MS = 200
 HEARTBEAT_MS = 1_000
 CLOCK_SKEW_MS_MAX = 300_000
 INBOX_MAX = 50_000
+TURN_ITEMS_MAX = 32
+STALL_MS = 1_000
+"""Later than this the clockwork was held up by this process itself."""
 
 
 class World(NamedTuple):
@@ -104,6 +107,8 @@ class Timers:
 
     def pop(self, now: Millis) -> list[bytes]:
         keys = []
+        if len(self._heap) > 2 * len(self._due) + 1_000:
+            self._heap = sorted((due, key) for key, due in self._due.items())
         while (due := self.next()) is not None and due <= now:
             key = heapq.heappop(self._heap)[1]
             del self._due[key]
@@ -159,6 +164,10 @@ class Shell:
     def end_of_turn(self, turn: Turn) -> None:
         """After everything that had arrived was stepped."""
 
+    def awaiting(self) -> frozenset[NodeId]:
+        """Peers that wait for something from here, and want a sign of life every second."""
+        return frozenset()
+
     def restore(self, turn: Turn) -> None:
         """Loads what was saved and has every machine go on."""
 
@@ -210,7 +219,10 @@ class Shell:
             await self._wake.wait()
             self._wake.clear()
             await self._idle_saves.acquire()
-            batch, self._inbox = self._inbox, []
+            # A part of a long queue at a time, so that heartbeats and clocks are not held up by it.
+            batch, self._inbox = self._inbox[:TURN_ITEMS_MAX], self._inbox[TURN_ITEMS_MAX:]
+            if self._inbox:
+                self._wake.set()
             turn = Turn()
             for work in batch:
                 work(turn)
@@ -220,6 +232,7 @@ class Shell:
                 self.spawn(self._finish(turn))
             else:
                 self._idle_saves.release()
+            await asyncio.sleep(0)
 
     def _post_now(self, turn: Turn) -> None:
         if turn.now:
@@ -277,9 +290,15 @@ class Shell:
 
     async def _clockwork(self) -> None:
         """Ticks of machines that are due, and the watch over peers that come and go."""
-        beat = Millis(0)
+        beat, pulse = Millis(0), Millis(0)
         while not self._closing:
             now = self.now()
+            if beat and now > beat + STALL_MS:
+                # This process stood still and could hear nobody: nobody's silence counts against them.
+                self.heard = dict.fromkeys(self.heard, now)
+            if now >= pulse:
+                pulse = Millis(now + HEARTBEAT_MS)
+                self._send_heartbeats()
             due = self.timers.pop(now)
             if due:
                 self.put(lambda turn, keys=due: self._tick_all(keys, turn))  # type: ignore[misc]
@@ -288,6 +307,14 @@ class Shell:
                 self._watch_peers()
             until = min(self.timers.next() or beat, beat)
             await asyncio.sleep(max(0.001, (until - self.now()) / 1000))
+
+    def _send_heartbeats(self) -> None:
+        """Past the queue of the inbox: a busy node is not a silent one."""
+        awaiting = self.awaiting()
+        if awaiting:
+            hello = self.hello()
+            envelopes, _ = self.postbox.seal([(peer, hello) for peer in awaiting])
+            self.spawn(self._deliver(envelopes))
 
     def _tick_all(self, keys: Iterable[bytes], turn: Turn) -> None:
         for key in keys:
@@ -354,7 +381,7 @@ class Shell:
         """What a saved state quotes must be verifiable after a restart: its stamps are saved with it, each once."""
         for statement in statements:
             if statement.stamp not in self._kept_stamps:
-                if len(self._kept_stamps) > 200_000:
+                if len(self._kept_stamps) > 20_000:
                     self._kept_stamps.clear()
                 self._kept_stamps.add(statement.stamp)
                 turn.save("stamp", statement.stamp, encode(self.stamps.get(statement.stamp)))
