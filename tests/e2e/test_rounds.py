@@ -182,18 +182,6 @@ def test_refusal_costs_one_place(network: Network, client: Quorate, set_ways: Ca
     assert network.ids[ROGUE] not in network.book().paid(view.job)
 
 
-def test_equivocation_costs_the_bond(network: Network, client: Quorate, set_ways: Callable[..., None]) -> None:
-    stake = network.book().stake_micro(network.ids[ROGUE])
-    set_ways("equivocation")
-    view = drawn_first(network, client, private().build(), ROGUE)
-    until(lambda: network.book().slashes(), 10)
-    (slash,) = network.book().slashes()
-    assert slash.source == network.ids[ROGUE]
-    assert network.book().stake_micro(network.ids[ROGUE]) == stake - slash.amount_micro
-    assert slash.amount_micro == network.genesis.bond_micro
-    assert view.state in ("completed", "rejected")
-
-
 def test_forged_signatures_harm_nobody(network: Network, client: Quorate, set_ways: Callable[..., None]) -> None:
     before = network.book().slashes()
     set_ways("forged_signature")
@@ -208,7 +196,8 @@ def test_forged_signatures_harm_nobody(network: Network, client: Quorate, set_wa
 def test_an_unassigned_voter_counts_for_nothing(
     network: Network, client: Quorate, set_ways: Callable[..., None]
 ) -> None:
-    set_ways("unassigned_voter", "tells")
+    client.wait(client.submit(private(7).build()), 30)
+    set_ways("unassigned_voter")
     voted = network.home / ROGUE / "rogue.voted"
     slow = guests.spin(400_000_000).replication(3).build()
     for _ in range(20):
@@ -280,3 +269,19 @@ def test_those_who_stall_are_waited_for_no_longer_than_said(
     assert client.status(impatient).error == "VerifyTimeout"
     with pytest.raises(VerifyTimeout):
         client.wait(impatient, 30)
+
+
+def test_equivocation_costs_the_bond(network: Network, client: Quorate, set_ways: Callable[..., None]) -> None:
+    """The last test of the module: afterwards the rogue is never drawn again."""
+    stake = network.book().stake_micro(network.ids[ROGUE])
+    set_ways("equivocation")
+    view = drawn_first(network, client, private().build(), ROGUE)
+    until(lambda: network.book().slashes(), 10)
+    (slash,) = network.book().slashes()
+    assert slash.source == network.ids[ROGUE]
+    assert network.book().stake_micro(network.ids[ROGUE]) == stake - slash.amount_micro
+    assert slash.amount_micro == network.genesis.bond_micro
+    assert view.state in ("completed", "rejected")
+    until(lambda: client.network()["standing_offers"] == NODES - 1, 10)
+    for _ in range(10):
+        assert ROGUE not in network.drawn(ended(client, private().build())), "with a score of zero it is out"

@@ -49,10 +49,10 @@ class RogueEngine:
         return getattr(self._pool, name)
 
     def is_running(self, task_id: bytes) -> bool:
-        return self._node.way == "slow_loris" or bool(self._pool.is_running(task_id))
+        return self._node.way_of(task_id) == "slow_loris" or bool(self._pool.is_running(task_id))
 
     async def run(self, task: Task) -> Execution:
-        way, before = self._node.way, self._last
+        way, before = self._node.way_of(task.id), self._last
         if way in ("slow_loris", "never_starts"):
             await asyncio.sleep(3600)
         if way == "false_failure":
@@ -78,26 +78,31 @@ class RogueNode(ProviderNode):
         super().__init__(*parts)
         self.engine = RogueEngine(self, self.engine)
         self._voted: set[str] = set()
+        self._ways: dict[bytes, str] = {}
 
     @property
     def way(self) -> str:
         path = self.folder / WAY
         return path.read_text().strip() if path.exists() else "honest"
 
+    def way_of(self, key: bytes) -> str:
+        """Of one lease: as it was when the lease began."""
+        return self._ways.setdefault(key, self.way)
+
     def _check(self, key: bytes, turn: Turn) -> None:
-        if self.way == "refusal":
+        self._chat(key)
+        if self.way_of(key) == "refusal":
             self._step(key, lease.Checked("not today"), turn)
         else:
             super()._check(key, turn)
 
     def _send(self, key: bytes, effect: Send, turn: Turn) -> None:
-        value, way = effect.value, self.way
+        value, way = effect.value, self.way_of(key)
         if isinstance(value, Opening) and way in ("withheld_opening", "copied_vote"):
             return
         super()._send(key, effect, turn)
         if not isinstance(value, Commit):
             return
-        self._chat(value)
         other = msgspec.structs.replace(value, commit=digest("another", encode(value)))
         if way == "equivocation":
             turn.send(effect.to, other, after_save=True)
@@ -121,7 +126,7 @@ class RogueNode(ProviderNode):
 
     def _received(self, key: bytes, letter: Letter, value: Any, turn: Turn) -> None:
         super()._received(key, letter, value, turn)
-        if self.way == "copied_vote" and isinstance(value, Opening):
+        if self.way_of(key) == "copied_vote" and isinstance(value, Opening):
             self._copy(key, value, turn)
 
     def _copy(self, key: bytes, other: Opening, turn: Turn) -> None:
@@ -131,13 +136,14 @@ class RogueNode(ProviderNode):
             mine = msgspec.structs.replace(other, member=self.node_id, assignment=state.assignment_id)
             turn.send(state.node, mine, after_save=False)
 
-    def _chat(self, value: Commit) -> None:
+    def _chat(self, key: bytes) -> None:
+        state = self.leases[key]
         with (self.folder.parent / CHATTER).open("a") as file:
-            file.write(f"{value.agreement.hex()} {value.round} {self._lease(value.agreement).node.hex()}\n")  # type: ignore[union-attr]
+            file.write(f"{key.hex()} {state.order.round} {state.node.hex()}\n")
 
     def tick(self, key: bytes, turn: Turn) -> None:
         super().tick(key, turn)
-        if self.way == "unassigned_voter":
+        if self.way == "unassigned_voter" and (self.folder.parent / CHATTER).exists():
             for line in (self.folder.parent / CHATTER).read_text().splitlines():
                 self._vote(line, turn)
 

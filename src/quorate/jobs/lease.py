@@ -99,7 +99,8 @@ def must_save(before: LeaseState, after: LeaseState) -> bool:
 
 def _kept(state: LeaseState) -> tuple[object, ...]:
     stage = "new" if state.stage in ("fetching", "running") else "opened" if state.stage == "delivered" else state.stage
-    return (stage, state.refusal, state.close, state.delivery_ack, state.commit, state.forced, state.force_due_ms)
+    # Its own commitment is signed again when it is said again.
+    return (stage, state.refusal, state.close, state.delivery_ack, state.forced, state.force_due_ms)
 
 
 def deadline(state: LeaseState) -> Millis | None:

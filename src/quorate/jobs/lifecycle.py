@@ -72,7 +72,9 @@ def must_save(before: JobState, after: JobState) -> bool:
 
 def _kept(state: JobState) -> tuple[object, ...]:
     places = tuple((current.number, current.width, len(current.slots), len(current.live)) for current in state.rounds)
-    return (state.stage, state.goal, state.error, state.agreement, state.wraps, places, state.stopped, state.ended_ms)
+    # The ledger answers an opened escrow again, and members open and deliver again.
+    stage = {"wraps": "escrow", "delivering": "opening"}.get(state.stage, state.stage)
+    return (stage, state.goal, state.error, state.agreement, state.wraps, places, state.stopped, state.ended_ms)
 
 
 def deadline(state: JobState) -> Millis | None:
@@ -154,10 +156,9 @@ def _refused(state: JobState, event: Event, now: Millis) -> Step:
     if state.ended_ms:
         return replace(state, stage="done"), ()
     if event.status in RETRY_STATUSES:
-        state = note(
-            replace(state, stage="matching", agreement=b"", roster=None), now, f"ledger: {event.status}; matching again"
-        )
-        return state, (Match(),)
+        # Not at once: until the ledger has said what stands now, the same offers would be chosen again.
+        state = replace(state, stage="matching", stage_ms=now, agreement=b"", roster=None)
+        return note(state, now, f"ledger: {event.status}; matching again"), ()
     error = "UnaffordableJob" if "balance" in event.status else "PolicyRefused"
     # Nothing is held by the ledger: the job ends as if it had never been matched.
     state = replace(state, stage="matching")
@@ -192,10 +193,14 @@ def _clock(state: JobState, event: Event, now: Millis) -> Step:
 
 
 def _round_tick(state: JobState, event: Event, now: Millis) -> Step:
-    if now >= phase_deadline(state):
-        return endings.expire(state, now)
     assert isinstance(event, Tick)
-    return rounds.tick(state, event.heard, now)
+    if state.stage != "round" and now >= phase_deadline(state):
+        return endings.expire(state, now)
+    # A place whose clock ran out goes to a reserve, and with it the round gets more time.
+    state, effects = rounds.tick(state, event.heard, now)
+    if state.stage == "round" and now >= phase_deadline(state):
+        return endings.expire(state, now)
+    return state, effects
 
 
 def _received(state: JobState, event: Event, now: Millis) -> Step:

@@ -173,9 +173,7 @@ def _abort(state: JobState, now: Millis) -> Step:
         network=state.terms.network, agreement=state.agreement_id, round=current.number, reason="too few commitments"
     )
     members = tuple(slot.member for slot in current.slots)
-    # As the ledger sees it: those who committed; where nobody did, those who were asked.
-    committed = tuple(slot.member for slot in current.slots if slot.commit)[: current.width]
-    ended = tally(current.number, committed or members, {}, state.terms.proof, current.width)
+    ended = tally(current.number, members, {}, state.terms.proof, current.width)
     state = with_round(state, msgspec.structs.replace(current, abort=abort, tally=ended))
     state = note(state, now, f"round {current.number} aborted: too few commitments")
     told = tuple(Send(slot.member, abort) for slot in current.slots if slot.commit)
@@ -189,13 +187,17 @@ def _lose(state: JobState, slot: Slot, why: str, now: Millis) -> Step:
     return _fill(state, now)
 
 
+def _spare(state: JobState) -> list[NodeId]:
+    """Who may still take a place in this round, in draw order."""
+    former = frozenset(slot.member for past in state.rounds[:-1] for slot in past.slots)
+    asked = {slot.member for slot in state.current.slots}
+    return [member for member in _eligible(state, former) if member not in asked]
+
+
 def _fill(state: JobState, now: Millis) -> Step:
     """Gives free places to the next of the draw; without anyone left the round goes on with those it has."""
     current = state.current
-    missing = current.width - len(current.live)
-    former = frozenset(slot.member for past in state.rounds[:-1] for slot in past.slots)
-    asked = {slot.member for slot in current.slots}
-    spare = [member for member in _eligible(state, former) if member not in asked][:missing]
+    spare = _spare(state)[: current.width - len(current.live)]
     fresh = tuple(Slot(member=member, assigned_ms=now, probed_ms=now, heard_ms=now) for member in spare)
     if fresh:
         state = with_round(state, msgspec.structs.replace(current, slots=(*current.slots, *fresh)))
@@ -301,6 +303,9 @@ def _lost(state: JobState, slot: Slot, heard: Mapping[NodeId, Millis], now: Mill
         return "silent" if slot.ack else "unreached"
     if slot.started_ms and now > slot.started_ms + state.value.core.limits.run_ms + RUN_GRACE_MS:
         return "run clock"
+    # Without anyone to take the place it is kept until the clock of the whole round ends the job.
+    if not slot.started_ms and now >= slot.assigned_ms + state.value.core.timeouts.transfer_ms and _spare(state):
+        return "transfer clock"
     return ""
 
 

@@ -216,6 +216,7 @@ class RequesterNode(PostingShell):
 
     def answered(self, owner: bytes, transaction: Value, answer: Answer, turn: Turn) -> None:
         if answer.status not in ("ok", "already_settled", "already_open"):
+            self.timers.set(STANDING_TIMER, self.now())
             self._step(JobId(owner), Refused(noun(transaction), answer.status, answer.detail), turn)
 
     def happened(self, event: bytes, proven: Proven, turn: Turn) -> None:
