@@ -13,10 +13,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from quorate.jobs.state import JobState
-from quorate.model.settlement import Settlement
-from quorate.model.units import ROUNDS_MAX, NodeId
-from quorate.verify.quorum import odds, threshold
 from tests.simulation.byzantine_requesters import Byzantine
 from tests.simulation.checkers import Rules
 from tests.simulation.customers import Customers, Habits
@@ -24,6 +20,11 @@ from tests.simulation.fleet import Asked, Fleet, Size, quorum
 from tests.simulation.guests import honest_vote
 from tests.simulation.scenario import Scenario, build, drain, proof
 from tests.simulation.weather import Weather
+
+from quorate.jobs.state import JobState
+from quorate.model.settlement import Settlement
+from quorate.model.units import ROUNDS_MAX, NodeId
+from quorate.verify.quorum import odds, threshold
 
 Cell = Literal["caught", "not caught", "sometimes", "no chance"]
 METHODS = ("trust", "rerun", "quorum")
@@ -125,8 +126,8 @@ class Adversary(NamedTuple):
     judge: Judge
     cells: Mapping[str, Cell]
     why: str
-    members: Mapping[str, int] = {}  # noqa: RUF012
-    requesters: Mapping[str, int] = {}  # noqa: RUF012
+    members: Mapping[str, int] = {}
+    requesters: Mapping[str, int] = {}
     quorum_word: str = "quorum of 3"
     providers: int = 9
 

@@ -138,7 +138,9 @@ class Jobs(Watcher):
         width = 2 if twice else proof.replicas
         agreed = set(last.agreed)
         must(verdict.vote.status not in FAILURES, "a failure is no vote", verdict.vote.status)
-        must(len(agreed) == len(last.agreed) >= needed(proof, width), "the threshold is met", f"{len(agreed)} of {width}")
+        must(
+            len(agreed) == len(last.agreed) >= needed(proof, width), "the threshold is met", f"{len(agreed)} of {width}"
+        )
         self._votes_as_counted(state, verdict, agreed)
         if verdict.vote != honest_vote(state.value, state.agreement_id):
             self.wrong_accepted += 1
@@ -148,7 +150,11 @@ class Jobs(Watcher):
         opened = {slot.member: slot.opening for slot in state.current.slots if slot.opening}
         for member in agreed:
             opening = opened.get(member)
-            must(opening is not None and opening.body.vote == verdict.vote, "agreement is an equal opening", short(member))
+            must(
+                opening is not None and opening.body.vote == verdict.vote,
+                "agreement is an equal opening",
+                short(member),
+            )
         delivered = {opening.body.result_digest for member, opening in opened.items() if member in agreed and opening}
         must(state.result_digest in delivered, "the result is an agreeing member's")
 
@@ -302,5 +308,3 @@ def byzantine_parties(fleet: Fleet) -> frozenset[NodeId]:
         if not node.honest:
             members |= {node.node_id, customer.node_id}
     return frozenset(members)
-
-

@@ -112,9 +112,7 @@ def node_party(index: int) -> Party:
 def _account(known: Party, role: str) -> Account:
     stake = STAKE_MICRO if role == "provider" else 0
     balance = BALANCE_MICRO if role == "requester" else 0
-    return Account(
-        bundle=known.bundle, role=role, balance_micro=MicroCredits(balance), stake_micro=MicroCredits(stake)
-    )
+    return Account(bundle=known.bundle, role=role, balance_micro=MicroCredits(balance), stake_micro=MicroCredits(stake))
 
 
 def assemble(
@@ -268,5 +266,3 @@ def store_input(requester: SimulatedRequester, asked: Asked) -> None:
 
 def byzantine(providers: Sequence[SimulatedProvider]) -> frozenset[NodeId]:
     return frozenset(provider.node_id for provider in providers if not provider.honest)
-
-

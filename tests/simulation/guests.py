@@ -80,5 +80,3 @@ def honest_vote(job: Job, agreement: Digest) -> Vote:
 def wrap_for(agreement: Digest, member: NodeId) -> bytes:
     """Stands for the input key wrapped for `member`; a member tells it from any other."""
     return digest("simulated wrap", agreement, member)
-
-

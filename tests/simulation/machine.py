@@ -301,5 +301,3 @@ def _decoded(event: bytes) -> Value:
 
 def short(node: bytes) -> str:
     return node.hex()[:8]
-
-

@@ -153,7 +153,9 @@ class SimulatedProvider(PostingNode):
     def send(self, key: bytes, effect: Send, turn: Turn) -> None:
         value: Value = effect.value
         if isinstance(value, Delivery):
-            value = msgspec.structs.replace(value, result=self.blob(value.result_digest), log=self.blob(value.log_digest))
+            value = msgspec.structs.replace(
+                value, result=self.blob(value.result_digest), log=self.blob(value.log_digest)
+            )
         elif isinstance(value, Commit):
             turn.signed.append((len(turn.later), lambda signed: self._own_commit(key, signed)))
         turn.send(effect.to, value, after_save=effect.after_save)
@@ -258,5 +260,3 @@ class SimulatedProvider(PostingNode):
                 self.step(event.agreement, lease.Settled(event, proven), turn)
         elif isinstance(event, WindowsOpened):
             self.step(event.agreement, lease.Windows(event), turn)
-
-

@@ -175,7 +175,11 @@ class SimulatedRequester(PostingNode):
         source = self.world.nodes[wish.sources[0]]
         for digest in wish.digests:
             held = getattr(source, "blobs", {}).get(digest)
-            if digest not in self.blobs and held is not None and self.world.network.reaches(self.node_id, source.node_id):
+            if (
+                digest not in self.blobs
+                and held is not None
+                and self.world.network.reaches(self.node_id, source.node_id)
+            ):
                 self.blobs[digest] = held
         have = tuple(digest for digest in wish.digests if digest in self.blobs)
         if len(have) < len(wish.digests) and tries < FETCH_TRIES:
@@ -225,5 +229,3 @@ class SimulatedRequester(PostingNode):
 
     def cancel(self, job: JobId) -> None:
         self.turn(lambda turn: self.step(job, CancelAsked(), turn))
-
-

@@ -140,5 +140,3 @@ class SimulatedSequencer(SimulatedNode):
 
     def escrow_of(self, agreement: Digest):  # type: ignore[no-untyped-def]
         return self.state.escrows.get(agreement)
-
-

@@ -93,8 +93,11 @@ def test_a_forged_statement_does_not_verify_in_the_simulation_either(statement: 
     keyring.add(party("p00"))
     keyring.add(party("p01"))
     signed = keyring.sign(party("p00").node_id, statement)
-    for change in ({"signer": party("p01").node_id}, {"body": signed.body + b"x"}, {"noun": "ack"}, {"salt": bytes(32)}):
+    for change in (
+        {"signer": party("p01").node_id},
+        {"body": signed.body + b"x"},
+        {"noun": "ack"},
+        {"salt": bytes(32)},
+    ):
         with pytest.raises(BadSignature):
             keyring.verify(msgspec.structs.replace(signed, **change))
-
-

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.simulation.fleet import Fleet
+from tests.simulation.machine import event_of
+from tests.simulation.world import START_MS, Letter, Watcher
+
 from quorate.ledger.blocks import Produced
 from quorate.model.agreement import EscrowOpened
 from quorate.model.assignment import Ack
@@ -17,9 +21,6 @@ from quorate.model.ledger_events import WindowsOpened
 from quorate.model.settlement import Settlement
 from quorate.model.transaction import Answer
 from quorate.model.units import Millis, NodeId
-from tests.simulation.fleet import Fleet
-from tests.simulation.machine import event_of
-from tests.simulation.world import START_MS, Letter, Watcher
 
 LEFT_OUT = frozenset({"hello", "standing", "ask_standing", "brief"})
 

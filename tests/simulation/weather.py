@@ -46,7 +46,11 @@ class Weather:
         for name in (*PER_MILLE, "worker_deaths_per_mille"):
             if not 0 <= getattr(self, name) <= 1000:
                 raise InvalidField(str(getattr(self, name)), field=name, limit="0 to 1000")
-        for low, high in (("delay_ms_min", "delay_ms_max"), ("save_ms_min", "save_ms_max"), ("run_ms_min", "run_ms_max")):
+        for low, high in (
+            ("delay_ms_min", "delay_ms_max"),
+            ("save_ms_min", "save_ms_max"),
+            ("run_ms_min", "run_ms_max"),
+        ):
             if not 0 <= getattr(self, low) <= getattr(self, high):
                 raise InvalidField(str(getattr(self, low)), field=low, limit=f"at most {high}")
 

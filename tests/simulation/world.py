@@ -166,7 +166,9 @@ class World:
         """All faults stop: links work, nodes are up, nothing is lost from now on."""
         self._calm = True
         self.network.heal()
-        self.network._faults = Faults(delay_ms_min=self.weather.network.delay_ms_min, delay_ms_max=self.weather.network.delay_ms_max)
+        self.network._faults = Faults(
+            delay_ms_min=self.weather.network.delay_ms_min, delay_ms_max=self.weather.network.delay_ms_max
+        )
         for node in list(self.nodes):
             self.restart(node)
 

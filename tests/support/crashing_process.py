@@ -1,10 +1,12 @@
 """A process of a network that dies by SIGKILL at one chosen moment: for tests, started in place of the real entry.
 
     python crashing_process.py NUMBER FOLDER/config.json
+    python crashing_process.py "3@after send round_close" FOLDER/config.json
 
 Every call that leaves the process or makes something durable has two moments, before and after it: a save, a message, a
 blob, a download, a run of a guest. They are counted from when `crash.armed` appears in the process's folder; at moment
-NUMBER the process writes what it was about to do to `crash.hit` and is gone. Everything else is the shipped code.
+NUMBER (or the third of one kind) the process writes the moment to `crash.hit` and is gone. Everything else is the
+shipped code.
 """
 
 from __future__ import annotations
@@ -38,12 +40,13 @@ CHATTER = {"hello", "ask_standing", "standing", "offer"}
 
 
 class Switch:
-    def __init__(self, folder: Path, number: int) -> None:
+    def __init__(self, folder: Path, when: str) -> None:
+        number, _, self._moment = when.partition("@")
         self._folder = folder
-        self._left = number
+        self._left = int(number)
 
     def reach(self, moment: str) -> None:
-        if not (self._folder / ARMED).exists():
+        if not (self._folder / ARMED).exists() or self._moment not in ("", moment):
             return
         self._left -= 1
         if self._left == 0:
@@ -76,8 +79,8 @@ def said(message: bytes) -> list[str]:
 
 
 def main() -> None:
-    number = int(sys.argv.pop(1))
-    switch = Switch(Path(sys.argv[1]).parent, number)
+    when = sys.argv.pop(1)
+    switch = Switch(Path(sys.argv[1]).parent, when)
     for kind, names in CALLS.items():
         for name in names:
             setattr(kind, name, switch.watching(name, getattr(kind, name)))

@@ -32,6 +32,7 @@ from quorate.node.provider import ProviderNode
 from quorate.node.shell import Shell, Turn
 
 WAY = "rogue.way"
+VOTED = "rogue.voted"
 CHATTER = "chatter"
 """A file in the network's home through which rogues tell each other what they hear: off-band, as the protocol says they
 may."""
@@ -141,11 +142,16 @@ class RogueNode(ProviderNode):
         with (self.folder.parent / CHATTER).open("a") as file:
             file.write(f"{key.hex()} {state.order.round} {state.node.hex()}\n")
 
-    def tick(self, key: bytes, turn: Turn) -> None:
-        super().tick(key, turn)
-        if self.way == "unassigned_voter" and (self.folder.parent / CHATTER).exists():
-            for line in (self.folder.parent / CHATTER).read_text().splitlines():
-                self._vote(line, turn)
+    async def start(self) -> None:
+        await super().start()
+        self.spawn(self._eavesdrop())
+
+    async def _eavesdrop(self) -> None:
+        while True:
+            await asyncio.sleep(0.05)
+            if self.way == "unassigned_voter" and (self.folder.parent / CHATTER).exists():
+                for line in (self.folder.parent / CHATTER).read_text().splitlines():
+                    self.put(lambda turn, line=line: self._vote(line, turn))  # type: ignore[misc]
 
     def _vote(self, line: str, turn: Turn) -> None:
         """For an agreement in which it has no place, with a claim it once made itself."""
@@ -158,7 +164,8 @@ class RogueNode(ProviderNode):
         to = NodeId(bytes.fromhex(node))
         turn.send(to, msgspec.structs.replace(commitment(own), **place), after_save=False)
         turn.send(to, msgspec.structs.replace(opening(own), **place), after_save=False)
-        (self.folder / "rogue.voted").touch()
+        with (self.folder / VOTED).open("a") as file:
+            file.write(f"{agreement}\n")
 
 
 def build(config: NodeConfig) -> Shell:

@@ -80,7 +80,7 @@ def world(fleet: Fleet, sealed: SealedJob) -> Surroundings:
         node=fleet.requesters[0].node_id,
         sequencer=fleet.sequencer.node_id,
         listings=listings_of(fleet, keys, fleet.keyring),
-        standing=Standing({member: 5_000 for member in keys}, {}),
+        standing=Standing(dict.fromkeys(keys, 5000), {}),
         executors=lambda member: Executor(keys[member], sums_up, draws(member.hex())),
         blob=sealed.blob,
         wrap=lambda agreement, member: wrapped(sealed, agreement, member, keys[member]),
@@ -199,5 +199,3 @@ def test_a_liar_alone_starts_no_second_answer(sealed: SealedJob, world: Surround
     assert ending.condition == "rejected"
     assert [payment.reason for payment in ending.settlement.payments] == ["attempt"] * 9 + ["refund"]
     assert ending.delivered is None
-
-

@@ -57,7 +57,9 @@ def proofs() -> st.SearchStrategy[Proof]:
     return st.one_of(
         st.just(TRUST),
         st.integers(1, 4).map(rerun),
-        st.integers(1, 5).flatmap(lambda k: st.sampled_from([quorum(k), *(quorum(k, t) for t in range(k // 2 + 1, k + 1))])),
+        st.integers(1, 5).flatmap(
+            lambda k: st.sampled_from([quorum(k), *(quorum(k, t) for t in range(k // 2 + 1, k + 1))])
+        ),
     )
 
 
@@ -102,7 +104,9 @@ def surroundings(fleet: Fleet, state: JobState, plan: Plan) -> Surroundings:
     job = state.value
 
     def executor(member: NodeId) -> Executor:
-        return Executor(SEAL_KEY, lambda plaintext: told(stories[member], job, member), lambda size: nonces.get(member, bytes(size)))
+        return Executor(
+            SEAL_KEY, lambda plaintext: told(stories[member], job, member), lambda size: nonces.get(member, bytes(size))
+        )
 
     listings = []
     for provider in fleet.providers:
@@ -167,5 +171,3 @@ def test_another_secret_is_noticed() -> None:
     ending = walk(state.value, other)
     assert ending.verdict.agreement == state.agreement_id
     assert ending.verdict != state.verdict
-
-

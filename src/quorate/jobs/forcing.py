@@ -1,7 +1,7 @@
 """Stalled or cheated: a member that has committed turns to the ledger (protocol R7).
 
     patience ends ──▶ asked ──windows open──▶ reveal ──commit window over──▶ close ──▶ (Settlement)
-                       │ with a DeliveryAck in hand it settles by itself first
+                       │ with a DeliveryAck and everyone's opening in hand it settles by itself first
                        └ its RoundClose is refused ──▶ plain: the same without it
 
 Patience follows the clocks of the job, so that a member never ends a job that others still run or that has a round
@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import msgspec
 
-from quorate.jobs.lease_state import LeaseState, Refused, Step, Tick, Windows
-from quorate.jobs.lease_statements import opening, valid_openings
-from quorate.model.effects import Effect, Post
+from quorate.jobs.lease_state import LeaseState, Refused, Step, Tick, Windows, close_of
+from quorate.jobs.lease_statements import commitment, opening, valid_openings
+from quorate.model.effects import Effect, Post, Send
 from quorate.model.evidence import Signed
 from quorate.model.transaction import CloseForced, ForceCommit, ForceReveal, ForceRound, Settle
 from quorate.model.units import Millis
@@ -52,10 +52,11 @@ def tick(state: LeaseState, event: Tick, now: Millis) -> Step:
     if now < due(state):
         return state, ()
     if state.commit is None:
-        return _next(state, state.forced, now + RETRY_MS), ()
+        # Its own signature is not saved: the commitment is said again to have it.
+        return _next(state, state.forced, now + RETRY_MS), (Send(state.node, commitment(state)),)
     if state.forced == "window":
         return show_commitment(state)
-    if not state.forced and state.delivery_ack is not None:
+    if not state.forced and _can_settle(state):
         return _next(state, "settle", now + FORCE_AFTER_MS), (_settle(state),)
     if state.forced == "reveal":
         return _next(state, "close", state.close_due_ms or now + RETRY_MS), (_reveal(state),)
@@ -137,16 +138,19 @@ def _own(state: LeaseState) -> tuple[Signed, ...]:
     return state.assignment, state.commit
 
 
+def _evidence(state: LeaseState, with_close: bool) -> tuple[Signed, ...]:
+    said = (state.close, state.delivery_ack) if with_close else ()
+    return (*_own(state), *(signed for signed in said if signed is not None))
+
+
 def _force(state: LeaseState, with_close: bool) -> Post:
-    order = state.order
-    evidence = (*_own(state), state.close) if with_close and state.close else _own(state)
+    order, evidence = state.order, _evidence(state, with_close)
     return Post(ForceRound(network=order.network, agreement=state.agreement_id, round=order.round, evidence=evidence))
 
 
 def _commit(state: LeaseState, with_close: bool = True) -> Post:
     """With the RoundClose, which pins who counts, where there is one."""
-    order = state.order
-    evidence = (*_own(state), state.close) if with_close and state.close else _own(state)
+    order, evidence = state.order, _evidence(state, with_close)
     return Post(ForceCommit(network=order.network, agreement=state.agreement_id, round=order.round, evidence=evidence))
 
 
@@ -164,7 +168,15 @@ def _reveal(state: LeaseState) -> Post:
     )
 
 
+def _can_settle(state: LeaseState) -> bool:
+    """Only with everyone's opening, in the first round: whoever is missing would go unpaid, and so would the members of
+    earlier rounds. A forced round lets them all speak."""
+    if state.delivery_ack is None or state.close is None or state.order.round > 1:
+        return False
+    return len(valid_openings(state)) == len(close_of(state.close.body).members)
+
+
 def _settle(state: LeaseState) -> Post:
     evidence = tuple(signed for signed in (*_own(state), state.close, state.delivery_ack) if signed)
-    openings = tuple(valid_openings(state).values()) if state.close else ()
+    openings = tuple(valid_openings(state).values())
     return Post(Settle(network=state.order.network, agreement=state.agreement_id, evidence=evidence, openings=openings))

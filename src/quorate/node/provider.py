@@ -41,6 +41,7 @@ OFFER_TIMER = b"\0offer"
 BRIEFS_MAX = 4096
 HELD_MAX = 1024
 STARTED_AFTER_S = 0.1
+QUEUED_LOOK_S = 0.5
 DONE_IN_MEMORY_MAX = 512
 """More than one save holds: what is not saved yet must be found here."""
 KEPT = ("assignment", "round_close", "delivery_ack")
@@ -69,6 +70,7 @@ class ProviderNode(PostingShell):
         self._briefs: OrderedDict[bytes, bytes] = OrderedDict()
         self._held: OrderedDict[bytes, bytes] = OrderedDict()
         self._done: OrderedDict[bytes, LeaseState] = OrderedDict()
+        self._tellings: dict[bytes, asyncio.TimerHandle] = {}
         self._decoder = msgspec.msgpack.Decoder(LeaseState)
 
     async def start(self) -> None:
@@ -305,11 +307,12 @@ class ProviderNode(PostingShell):
 
         self.put(ran)
 
-    def _tell_started(self, key: bytes, turn: Turn) -> None:
+    def _tell_started(self, key: bytes) -> None:
         """The requester's side starts the run clock with this, so it is said once the guest has a slot."""
-        state = self.leases.get(key)
-        if state is not None and not state.started and self.engine.is_running(key):
-            self._step(key, lease.Running(), turn)
+        if self.engine.is_running(key):
+            self.put(lambda turn: self._step(key, lease.Running(), turn))
+        else:
+            self._tellings[key] = asyncio.get_running_loop().call_later(QUEUED_LOOK_S, self._tell_started, key)
 
     async def _execute(self, key: bytes, state: LeaseState) -> tuple[lease.Event | None, tuple[bytes, ...]]:
         """The claim and its two blobs, which become durable together."""
@@ -325,13 +328,13 @@ class ProviderNode(PostingShell):
             return lease.Unopenable("input_unopenable"), ()
         # A run that is over at once says so by its claim; one that waits for a slot has not begun.
         loop = asyncio.get_running_loop()
-        tell = loop.call_later(STARTED_AFTER_S, self.put, lambda turn: self._tell_started(key, turn))
+        self._tellings[key] = loop.call_later(STARTED_AFTER_S, self._tell_started, key)
         try:
             execution = await self.engine.run(self._task(key, state, program, opened.plaintext))
         except UserError as fault:
             return lease.Unopenable(f"{type(fault).__name__} {fault.field}"[:120]), ()
         finally:
-            tell.cancel()
+            self._tellings.pop(key).cancel()
         if execution.status == "cancelled":
             return None, ()
         sealed = tier.seal(job, place, opened, execution, self.world.entropy.draw)

@@ -44,6 +44,18 @@ def test_with_the_network_id_a_good_receipt_is_valid(run: Cli, town: Town, path:
     assert "executors you selected see them in plaintext" in " ".join(done.out.split())
 
 
+@pytest.mark.parametrize("private", [False, True])
+def test_the_printed_receipt_of_a_public_job_says_that_the_provider_saw_it(
+    run: Cli, town: Town, tmp_path: Path, private: bool
+) -> None:
+    """S-A43."""
+    path = tmp_path / "receipt.json"
+    path.write_bytes(to_json(town.receipt(town.run(town.job(quorum(3), private=private)))))
+    done = run("verify", str(path), "--network-id", town.network.hex())
+    assert done.code == 0
+    assert ("provider sees input and output: the job is public" in " ".join(done.out.split())) is not private
+
+
 def test_without_a_network_id_it_is_consistent_but_unauthenticated(run: Cli, path: str) -> None:
     done = run("verify", path)
     assert done.code == 11

@@ -106,6 +106,19 @@ def test_a_quote_says_price_eyes_and_odds(town: Town, capsys: pytest.CaptureFixt
         assert words in shown
 
 
+@pytest.mark.parametrize("private", [False, True])
+def test_a_printed_quote_says_that_the_provider_of_a_public_job_sees_it(
+    town: Town, capsys: pytest.CaptureFixture[str], private: bool
+) -> None:
+    """S-A43. The privacy dial names the words as a choice in either case; as what is so, they stand above it."""
+    job = town.job(quorum(3), private=private).job
+    offers = {listing.offer.provider: listing.offer for listing in town.listings()}
+    explaining.print_quote(quote(job, match(town.request(job), town.listings(), town.standing()), offers, 250))
+    shown = " ".join(capsys.readouterr().out.split())
+    assert ("provider sees input and output: the job is public" in shown) is not private
+    assert ("executors you selected see them in plaintext" in shown) is private
+
+
 @pytest.mark.parametrize(
     ("changes", "replicas", "kind"), [({}, 5, CohortTooLarge), ({"budget_micro": MicroCredits(1)}, 3, UnaffordableJob)]
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.support.job_town import Town, quorum
 from tests.support.ledger_world import LIMITS, TIMEOUTS, World
 
 from quorate.crypto.wrapping import SealKey
@@ -161,3 +162,48 @@ def test_a_private_job_with_keys_that_are_none(name: str) -> None:
     if name != "result_key":
         job = msgspec.structs.replace(job, **{name: b"\1" * 31})
     assert refusal(job).field == (name if name != "result_key" else "ownership_proof")
+
+
+# Ownership proofs of private jobs, genuinely sealed
+
+TOWN = Town(providers=0)
+MINE, OTHER = (TOWN.job(quorum(3), private=True).job for _ in range(2))
+COMMITTED = ("pedersen", "salted", "key_commitment", "out_key_commitment", "input_digest", "ownership_proof")
+
+
+def unproven(job: Job) -> None:
+    with pytest.raises(InvalidField) as caught:
+        admit(job, TOWN.genesis, Millis(TOWN.now))
+    assert (caught.value.field, caught.value.fix) == ("ownership_proof", "seal the job anew with its own key")
+
+
+@pytest.mark.parametrize("place", [0, 31, 32, 64, 96, 127])
+def test_a_forged_ownership_proof_is_refused(place: int) -> None:
+    """One bit altered in the challenge or in one of the three responses."""
+    admit(MINE, TOWN.genesis, Millis(TOWN.now))
+    proof = bytearray(MINE.ownership_proof)
+    proof[place] ^= 1
+    unproven(msgspec.structs.replace(MINE, ownership_proof=bytes(proof)))
+
+
+@pytest.mark.parametrize(
+    "proof", [bytes(128), b"\1" * 127, MINE.ownership_proof + b"\0"], ids=["zeros", "short", "long"]
+)
+def test_bytes_that_are_no_ownership_proof_are_refused(proof: bytes) -> None:
+    unproven(msgspec.structs.replace(MINE, ownership_proof=proof))
+
+
+@pytest.mark.parametrize("taken", [("ownership_proof",), COMMITTED], ids=["the proof", "input and proof together"])
+def test_the_ownership_proof_of_another_job_is_refused(taken: tuple[str, ...]) -> None:
+    """Another job of the same requester, on the same program: the proof is about one job core."""
+    admit(OTHER, TOWN.genesis, Millis(TOWN.now))
+    unproven(msgspec.structs.replace(MINE, **{name: getattr(OTHER, name) for name in taken}))
+
+
+@pytest.mark.parametrize("changes", [{"result_key": OTHER.core.result_key}, {"priority": 6}, {"arguments": ("x",)}])
+def test_a_thief_that_puts_something_of_its_own_into_the_job_has_no_proof(changes: dict[str, Any]) -> None:
+    """The input and proof of a victim, with the thief's result key or on other terms; with the thief's ownership key
+    the proof is not the thief's either."""
+    unproven(msgspec.structs.replace(MINE, core=msgspec.structs.replace(MINE.core, **changes)))
+    thief = msgspec.structs.replace(MINE.core, ownership_key=OTHER.core.ownership_key, **changes)
+    unproven(msgspec.structs.replace(MINE, core=thief))

@@ -34,6 +34,7 @@ from quorate.model.job import Job
 from quorate.model.offer import Prices
 from quorate.model.policy import Proof
 from quorate.model.units import ROSTER_MAX, ROUNDS_MAX, Digest, JobId, Millis, NodeId
+from quorate.verify.quorum import threshold
 
 WORLD = World(providers=0)
 NOW = WORLD.now
@@ -303,6 +304,26 @@ def test_the_terms_follow_from_roster_and_job(replicas: int, more: int, load: in
     assert asked.audit_seed not in msgspec.msgpack.encode(terms), "the choice stays secret until the claim is made"
     assert terms.settle_by_ms - NOW > term_ms_least(terms.timeouts, terms.rounds, asked.genesis.windows)
     assert (terms.ledger_trust.kind, terms.ledger_trust.sequencer) == ("sequencer", asked.sequencer)
+
+
+@pytest.mark.parametrize(
+    ("replicas", "rounds", "reserves", "agree"),
+    [(1, 3, 1, 1), (3, 3, 3, 3), (5, 3, 1, 4), (7, 2, 2, 5)],
+    ids=["K=1", "K=3", "K=5", "K=7"],
+)
+def test_k_of_1_3_5_and_7_members(replicas: int, rounds: int, reserves: int, agree: int) -> None:
+    """Of sixteen operators: at most three rounds, everyone beyond their places up to one cohort in reserve, and seven
+    tenths that must agree."""
+    asked = request(proof=quorum(replicas), budget_micro=10**9)
+    terms = found(asked, [listing(at) for at in range(16)]).agreement
+    assert (terms.proof.replicas, terms.rounds, terms.reserves) == (replicas, rounds, reserves)
+    assert threshold(terms.proof) == agree
+    assert escrow_micro(terms) == replicas * (EXACT + rounds * 20) + terms.bond_micro
+    least = found(asked, [listing(at) for at in range(replicas)]).agreement
+    assert (least.rounds, least.reserves) == (1, 0)
+    short = refused(asked, [listing(at) for at in range(replicas - 1)])
+    assert short.error == "CohortTooLarge"
+    assert f"{replicas - 1} offer this" in short.detail
 
 
 def test_the_order_of_offers_changes_nothing() -> None:

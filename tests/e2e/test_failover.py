@@ -1,0 +1,120 @@
+"""A process dies while a job runs and does not come back: the job goes on elsewhere, or ends with its reason, and is
+billed once (S-E60)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from quorate import Job, JobView, Quorate, ResourceLimits
+from quorate.errors import JobRejected
+from tests.support import crashing_process, guests, hasty_provider
+from tests.support.crashes import accounted
+from tests.support.network import Network, is_gone, running, until
+
+TURNS = 1_000_000_000
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    """A fresh one for each test: what is killed here stays dead."""
+    with running(4) as started:
+        yield started
+
+
+@pytest.fixture
+def client(network: Network) -> Quorate:
+    return network.client()
+
+
+def slow_job(client: Quorate) -> str:
+    """Runs for a second or more on three providers."""
+    limits = ResourceLimits(fuel=10**10, run_ms=60_000)
+    draft = Job.builder().wasm(guests.SPIN).private_input(guests.turns(TURNS)).with_ownership_proof()
+    return client.submit(draft.limits(limits).replication(3).build())
+
+
+def working(network: Network, client: Quorate, job: str) -> JobView:
+    """The job once all three guests run."""
+    until(lambda: sum(len(network.busy_workers(name, 0.1)) for name in network.providers) >= 3, 20)
+    return client.status(job)
+
+
+def test_a_running_provider_is_killed_and_its_reserve_takes_over(network: Network, client: Quorate) -> None:
+    job = slow_job(client)
+    victim = network.drawn(working(network, client, job))[0]
+    workers = network.workers(victim)
+    network.kill(victim)
+    until(lambda: all(is_gone(pid) for pid in workers), 5)
+    assert client.wait(job, 60).decrypt() == bytes(4)
+    view = client.status(job)
+    assert view.round == 1
+    assert any(note.text.startswith("replaced by") for note in view.notes)
+    paid = network.book().paid(job, "price")
+    assert len(paid) == 3
+    assert network.ids[victim] not in paid
+    assert not accounted(network, client, job)
+
+
+def test_without_a_reserve_the_job_is_rejected_with_its_reason(network: Network, client: Quorate) -> None:
+    job = slow_job(client)
+    drawn = network.drawn(working(network, client, job))
+    for victim in drawn[:2]:
+        network.kill(victim)
+    with pytest.raises(JobRejected):
+        client.wait(job, 60)
+    view = client.status(job)
+    assert view.detail
+    paid = network.book().paid(job)
+    assert not {network.ids[victim] for victim in drawn[:2]} & set(paid)
+    assert not accounted(network, client, job)
+
+
+def test_the_ledger_is_away_for_a_while(network: Network, client: Quorate) -> None:
+    job = slow_job(client)
+    working(network, client, job)
+    network.kill("sequencer")
+    until(lambda: client.status(job).state == "completed", 60)
+    assert client.result(job).decrypt() == bytes(4), "the result does not wait for the bill"
+    assert not client.status(job).settled
+    network.respawn("sequencer")
+    assert client.wait_settled(job, 30).settled
+    assert not accounted(network, client, job)
+
+
+def test_members_of_a_dead_requester_are_paid_through_the_ledger() -> None:
+    """The requester's node dies after it closed the round and stays away: the members force the round (R7)."""
+    entry = (str(Path(hasty_provider.__file__)),)
+    with running(3) as network:
+        for name in network.providers:
+            network.kill(name)
+            network.respawn(name, entry)
+        client = network.client()
+        until(lambda: client.network()["peers"] == 4, 20)
+        network.await_standing()
+        clocks = {"transfer_ms": 500, "run_ms": 500, "verify_ms": 500}
+        limits = ResourceLimits(run_ms=500)
+        draft = Job.builder().wasm(guests.REVERSE).private_input(b"stressed").with_ownership_proof()
+        draft = draft.limits(limits).timeouts(**clocks).replication(3)
+        network.kill("node")
+        network.respawn("node", (str(Path(crashing_process.__file__)), "3@after send round_close"))
+        until(lambda: client.network()["peers"] == 4, 20)
+        network.await_standing()
+        folder = network.home / "node"
+        (folder / crashing_process.ARMED).touch()
+        job = client.submit(draft.build())
+        until(lambda: not network.alive("node"), 20)
+        assert (folder / crashing_process.HIT).exists()
+        (folder / crashing_process.ARMED).unlink()
+        until(lambda: network.book().settlements_of(job), 60, 0.2)
+        settlement = network.book().settlement(job)
+        assert settlement.cause == "force"
+        assert settlement.accepted, "a result posted on the ledger stands for the acknowledgement"
+        assert set(network.book().paid(job, "price")) == {network.ids[name] for name in network.providers}
+        assert not network.book().slashes()
+        network.respawn("node")
+        view = client.wait_settled(job, 30)
+        assert view.settled
+        assert not accounted(network, client, job)
