@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from quorate import Job, JobView, Quorate, ResourceLimits
-from quorate.errors import JobRejected
 from tests.support import crashing_process, guests, hasty_provider
 from tests.support.crashes import accounted
 from tests.support.network import Network, is_gone, running, until
+
+from quorate import Job, JobView, Quorate, ResourceLimits
+from quorate.errors import JobRejected
 
 TURNS = 1_000_000_000
 
@@ -48,7 +48,7 @@ def test_a_running_provider_is_killed_and_its_reserve_takes_over(network: Networ
     workers = network.workers(victim)
     network.kill(victim)
     until(lambda: all(is_gone(pid) for pid in workers), 5)
-    assert client.wait(job, 60).decrypt() == bytes(4)
+    assert client.wait(job, 60).decrypt() == guests.turns(TURNS)[:4]
     view = client.status(job)
     assert view.round == 1
     assert any(note.text.startswith("replaced by") for note in view.notes)
@@ -77,7 +77,7 @@ def test_the_ledger_is_away_for_a_while(network: Network, client: Quorate) -> No
     working(network, client, job)
     network.kill("sequencer")
     until(lambda: client.status(job).state == "completed", 60)
-    assert client.result(job).decrypt() == bytes(4), "the result does not wait for the bill"
+    assert client.result(job).decrypt() == guests.turns(TURNS)[:4], "the result does not wait for the bill"
     assert not client.status(job).settled
     network.respawn("sequencer")
     assert client.wait_settled(job, 30).settled

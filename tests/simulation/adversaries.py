@@ -1,8 +1,8 @@
 """Every known adversary against every proof method: what is caught, what is not, as one table.
 
-A cell is proved both ways by `test_adversaries.py`: where the table says `caught`, the adversary had its chance and never
-reached its goal; where it says `not caught`, it reached its goal each time; `sometimes` is both, and says on what it
-depends; `no chance` means that the method gives no occasion for it.
+A cell is proved both ways by `test_adversaries.py`: where the table says `caught`, the adversary had its chance and
+never reached its goal; where it says `not caught`, it reached its goal each time; `sometimes` is both, and says on what
+it depends; `no chance` means that the method gives no occasion for it.
 
 `python -m tests.simulation.adversaries` writes the table, and that of the odds, into docs/attacks.md.
 """
@@ -168,7 +168,8 @@ ADVERSARIES = (
         "be paid without running anything",
         paid_without_work,
         CAUGHT,
-        "A commitment binds the member's own name and assignment (R4): a copy cannot be opened. It costs the job a round.",
+        "A commitment binds the member's own name and assignment (R4): a copy cannot be opened. It costs the job a "
+        "round.",
         members={"copied_vote": 2},
     ),
     Adversary(
@@ -259,8 +260,8 @@ ADVERSARIES = (
         "one member that committed is not paid its price",
         left_out_unpaid,
         cells("no chance", "no chance", "not caught"),
-        "A closing lists at least the threshold, so only what is above it can be left out. The member that was left out "
-        "opens in the ledger windows for the attempt fee, if it gets there before the settlement.",
+        "A closing lists at least the threshold, so only what is above it can be left out. The member that was left "
+        "out opens in the ledger windows for the attempt fee, if it gets there before the settlement.",
         requesters={"omits_a_commit": 1},
         quorum_word="quorum 2 of 3",
     ),

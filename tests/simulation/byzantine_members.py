@@ -220,7 +220,8 @@ _PUBLIC = _Public()
 
 
 class ForgedSignature(Listener):
-    """Speaks in the names of others: a second commitment for each it hears, to the node and as evidence to the ledger."""
+    """Speaks in the names of others: a second commitment for each it hears, to the node and as evidence to the
+    ledger."""
 
     def overheard(self, source: NodeId, letter: Letter) -> None:
         value = letter.value

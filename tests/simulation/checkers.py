@@ -43,7 +43,8 @@ def must(holds: bool, rule: str, detail: str = "") -> None:
 
 
 def needed(proof: Proof, width: int) -> int:
-    """T, written down once more: the job's own, or seven tenths of K rounded up; a re-run needs all of its one or two."""
+    """T, written down once more: the job's own, or seven tenths of K rounded up; a re-run needs all of its one or
+    two."""
     if proof.method != "quorum":
         return width
     return proof.threshold or (7 * proof.replicas + 9) // 10
@@ -91,7 +92,8 @@ class Statements(Watcher):
 
 
 class Jobs(Watcher):
-    """States move along the allowed graph; a result that is accepted is right unless enough colluders sat in the round."""
+    """States move along the allowed graph; a result that is accepted is right unless enough colluders sat in the
+    round."""
 
     def __init__(self, byzantine: frozenset[NodeId], honest: Callable[[NodeId], bool]) -> None:
         self._byzantine = byzantine

@@ -1,5 +1,5 @@
-"""Customers: they submit until their order is acknowledged, wrap the input key when the draw is known, sometimes cancel,
-and go away."""
+"""Customers: they submit until their order is acknowledged, wrap the input key when the draw is known, sometimes
+cancel, and go away."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from quorate.model.offer import Offer
 from quorate.model.settlement import Settlement
 from quorate.model.transaction import Answer, ForceReveal
 from quorate.model.trap import Status
-from quorate.model.units import Digest
+from quorate.model.units import Digest, NodeId
 from quorate.node.checking import refusal_of
 from quorate.node.shell import HEARTBEAT_MS
 

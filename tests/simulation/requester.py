@@ -1,4 +1,4 @@
-"""The simulated requester's node: the glue of `quorate.node.requester` around the real machines, market and ledger view."""
+"""The simulated requester's node: the glue of `quorate.node.requester` around the real machines and market."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The simulated world: one virtual clock, one seed, the pure network core, nodes that crash and come back.
 
-An event is one letter delivered, one timer, one save done, one answer of a node's own world, or one fault. Events of one
-moment happen in the order in which they were planned, so one seed gives one run, whatever the salt of Python's hashes.
+An event is one letter delivered, one timer, one save done, one answer of a node's own world, or one fault. Events of
+one moment happen in the order in which they were planned, so one seed gives one run, whatever the salt of Python's
+hashes.
 """
 
 from __future__ import annotations

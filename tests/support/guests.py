@@ -39,8 +39,7 @@ SPIN = f"""(module {_BUFFER}
       (local.set $left (i64.sub (local.get $left) (i64.const 1)))
       (br $on)))
     (i64.or (i64.shl (i64.extend_i32_u (local.get $from)) (i64.const 32)) (i64.const 4))))"""
-"""Counts down from the number in its input (eight bytes, little end first), then gives its first four bytes, zeros
-for small numbers: the input itself is left in place."""
+"""Counts down from the number in its input (eight bytes, little end first), then gives the first four bytes of it."""
 
 SPIN_FUEL_PER_TURN = 8
 """More than one turn of the loop costs."""

@@ -1,4 +1,5 @@
-"""Where nothing fails, the path as seven calls and the path over messages come to the same verdict, payments and ending.
+"""Where nothing fails, the path as seven calls and the path over messages come to the same verdict, payments and
+ending.
 
 The job is run by the simulated network in fair weather; then it is walked with the same secret, beacon and entropy.
 Members may claim what they like: lie alone or together, report failures. Being silent is a fault and has no place here.
