@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PRIVATE_NOTE = "sealed: only the executors drawn for this job see the input and the result in plaintext"
 PATIENCE_STEPS, PATIENCE_STEP_S = 5, 0.2
-PUBLIC_NOTE = "public: everyone on the network may see the input and the result (--private seals them)"
+PUBLIC_NOTE = "public: provider sees input and output, and everyone on the network may (--private seals them)"
 
 app = App(
     name="compute",

@@ -15,6 +15,7 @@ from typing import Annotated
 
 import msgspec
 
+from quorate.adapters.files import ProcessLock, make_private_folder
 from quorate.adapters.keys import read_secret, write_secret
 from quorate.crypto.digests import body_digest, digest
 from quorate.crypto.sealing import InputSecret, out_key
@@ -104,6 +105,13 @@ class Keyring:
     def drop(self, job: JobId) -> None:
         """For a job that was refused before anyone took it."""
         self._job_path(job).unlink(missing_ok=True)
+
+    def claim(self, key: str) -> ProcessLock:
+        """Keeps other processes of this user from submitting under `key` until it is released, or this one dies.
+        Raises WorldError while another holds it."""
+        path = self._reference(key).with_suffix(".lock")
+        make_private_folder(path.parent)
+        return ProcessLock(path)
 
     def submitted(self, key: str, fingerprint: Digest) -> JobId | None:
         """The job that `key` stands for, None when it is new. Raises IdempotencyConflict when it was another draft's

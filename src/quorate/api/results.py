@@ -80,7 +80,7 @@ async def _first_good(view: ResultView, part: Part, keys: Keys, fetch: Fetch) ->
     for copy in view.delivered:
         try:
             blob = await fetch(copy.result_digest if part == "result" else copy.log_digest)
-            return _opened(view, part, keys.held, copy, blob) if keys.held else _plain(view, part, blob)
+            return _opened(view, part, keys.held, copy, blob) if keys.held else _plain(view, part, copy, blob)
         except (PeerError, UnknownBlob) as fault:
             faults.append(fault)
     if not faults:
@@ -89,7 +89,7 @@ async def _first_good(view: ResultView, part: Part, keys: Keys, fetch: Fetch) ->
         raise WrongKey(
             f"the key of this job opens none of the {len(faults)} copies",
             field="key",
-            fix="use the key it was submitted with",
+            fix="use the key it was submitted with; if it is that key, every copy was altered: see the receipt",
         )
     raise faults[-1]
 
@@ -110,9 +110,9 @@ def _opened(view: ResultView, part: Part, keys: JobKeys, copy: Delivered, blob: 
     return plain
 
 
-def _plain(view: ResultView, part: Part, blob: bytes) -> bytes:
+def _plain(view: ResultView, part: Part, copy: Delivered, blob: bytes) -> bytes:
     make, agreed = (public_result_tag, view.tag) if part == "result" else (public_log_tag, view.log_tag)
-    _refuse_other_tag(make(blob), agreed, view.delivered[0])
+    _refuse_other_tag(make(blob), agreed, copy)
     return blob
 
 

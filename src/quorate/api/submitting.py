@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 
 from quorate.api.builder import Draft
 from quorate.api.courier import Courier, as_json
@@ -19,7 +19,7 @@ from quorate.api.problems import error_named
 from quorate.api.schemas import Ids, JobView, Listing
 from quorate.api.sealing import Parties, SealedJob, seal, wraps_of
 from quorate.crypto.digests import blob_digest
-from quorate.errors import InvalidField, PeerError, QuorateError, UnknownJob, UserError
+from quorate.errors import IdempotencyConflict, InvalidField, PeerError, QuorateError, UnknownJob, UserError, WorldError
 from quorate.model.codec import encode
 from quorate.model.submission import Accepted, Draw, Draws, JobIds, JobWraps, Order, Submission, Wraps
 from quorate.model.units import KIB, MIB, Digest, JobId, Millis
@@ -30,6 +30,7 @@ INLINE_BYTES_MAX = 256 * KIB
 """A larger blob is put by itself, before the submission that names it."""
 DRAW_WAIT_MS = 500
 KEY_CHARACTERS_MAX = 128
+CLAIM_S, CLAIM_AGAIN_S = 60.0, 0.02
 
 
 class Submitter:
@@ -51,14 +52,37 @@ class Submitter:
         drawn."""
         if len(key) > KEY_CHARACTERS_MAX:
             raise InvalidField(f"{len(key)} characters", field="key", limit=str(KEY_CHARACTERS_MAX))
-        job = (await self._known(draft, key)) if key else None
-        if job is None:
-            (job,) = await self._send_batch([draft], key)
+        async with self._claimed(key):
+            job = (await self._known(draft, key)) if key else None
+            if job is None:
+                (job,) = await self._send_batch([draft], key)
         if draft.private:
             views = await self.wrap_when_drawn([job])
             if views and views[0].ended and views[0].state != "completed":
                 raise error_named(views[0].error or "JobFailed", views[0].detail)
         return job
+
+    @contextlib.asynccontextmanager
+    async def _claimed(self, key: str) -> AsyncIterator[None]:
+        """One submission at a time under one client key: whoever comes second finds the first one's job."""
+        if not key:
+            yield
+            return
+        until = time.monotonic() + CLAIM_S
+        while True:
+            try:
+                lock = self._keyring.claim(key)
+                break
+            except WorldError:
+                if time.monotonic() > until:
+                    raise IdempotencyConflict(
+                        "another process is submitting under this client key", field="key", fix="try again"
+                    ) from None
+                await asyncio.sleep(CLAIM_AGAIN_S)
+        try:
+            yield
+        finally:
+            lock.release()
 
     async def submit_many(self, drafts: Sequence[Draft]) -> list[JobId]:
         """Jobs in the order of `drafts`."""

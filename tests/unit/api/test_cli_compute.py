@@ -69,7 +69,7 @@ async def test_submit_prints_the_job_id_as_its_last_word(ask: Asked, desk: Boxed
 async def test_submit_says_that_a_public_job_is_public(ask: Asked, module: str) -> None:
     done = await ask("submit", "--wasm", module, "--proof", "trust")
     assert done.code == 0
-    assert "everyone on the network may see" in done.err
+    assert "provider sees input and output" in done.err
 
 
 async def test_submit_as_json(ask: Asked, desk: BoxedDesk, private: tuple[str, ...]) -> None:
