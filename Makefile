@@ -46,6 +46,7 @@ bench:
 docs:
 	@sh scripts/setup dev
 	$(PYTHON_IN_VENV) docs/generate_status.py
+	$(PYTHON_IN_VENV) -m tests.simulation.adversaries
 	@$(PYTHON_IN_VENV) -m pytest tests/docs $(ARGS)
 
 guests:

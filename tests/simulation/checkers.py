@@ -29,7 +29,7 @@ from quorate.model.verdict import Verdict
 
 RANK = {"pending": 0, "assigned": 1, "running": 2}
 TERMINAL_RANK = 3
-LEDGER_CHECK_EVERY = 250
+LEDGER_CHECK_EVERY = 500
 FAILURES = {"wall_clock", "compile_clock", "native_stack_overflow", "worker_death", "cancelled"}
 
 

@@ -173,9 +173,9 @@ def drain(fleet: Fleet, customers: Customers) -> None:
 def _idle(fleet: Fleet, customers: Customers) -> bool:
     busy = any(node.jobs or node.pending for node in fleet.requesters if node.honest)
     busy |= any(node.leases for node in fleet.providers if node.honest)
-    ledger = fleet.sequencer.state
-    busy |= any(escrow.settlement is None for escrow in ledger.escrows.values())
-    return not busy and len(customers.acknowledged) == len(customers.placed)
+    if busy or len(customers.acknowledged) < len(customers.placed):
+        return False
+    return all(escrow.settlement is not None for escrow in fleet.sequencer.state.escrows.values())
 
 
 def main(arguments: list[str]) -> int:

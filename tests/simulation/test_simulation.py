@@ -19,7 +19,7 @@ from tests.support.repository import ROOT
 
 EVENTS = int(os.environ.get("QUORATE_SIM_EVENTS", "1000000"))
 FIRST_SEED = int(os.environ.get("QUORATE_SIM_SEED", "1"))
-EVENTS_OF_A_RUN = 100_000
+EVENTS_OF_A_RUN = 80_000
 RUNS = max(len(names()), EVENTS // EVENTS_OF_A_RUN)
 WORK = [(names()[place % len(names())], FIRST_SEED + place // len(names())) for place in range(RUNS)]
 

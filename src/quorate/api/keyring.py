@@ -109,9 +109,9 @@ class Keyring:
     def claim(self, key: str) -> ProcessLock:
         """Keeps other processes of this user from submitting under `key` until it is released, or this one dies.
         Raises WorldError while another holds it."""
-        path = self._reference(key).with_suffix(".lock")
-        make_private_folder(path.parent)
-        return ProcessLock(path)
+        folder = self._folder / "locks"
+        make_private_folder(folder)
+        return ProcessLock(folder / self._reference(key).stem)
 
     def submitted(self, key: str, fingerprint: Digest) -> JobId | None:
         """The job that `key` stands for, None when it is new. Raises IdempotencyConflict when it was another draft's
