@@ -3,11 +3,13 @@ billed once (S-E60)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.support import crashing_process, guests, hasty_provider
+from tests.support import crashing_process, guests, patched_process
 from tests.support.crashes import accounted
 from tests.support.network import Network, is_gone, running, until
 
@@ -15,18 +17,6 @@ from quorate import Job, JobView, Quorate, ResourceLimits
 from quorate.errors import JobRejected
 
 TURNS = 1_000_000_000
-
-
-@pytest.fixture
-def network() -> Iterator[Network]:
-    """A fresh one for each test: what is killed here stays dead."""
-    with running(4) as started:
-        yield started
-
-
-@pytest.fixture
-def client(network: Network) -> Quorate:
-    return network.client()
 
 
 def slow_job(client: Quorate) -> str:
@@ -42,51 +32,57 @@ def working(network: Network, client: Quorate, job: str) -> JobView:
     return client.status(job)
 
 
-def test_a_running_provider_is_killed_and_its_reserve_takes_over(network: Network, client: Quorate) -> None:
-    job = slow_job(client)
-    victim = network.drawn(working(network, client, job))[0]
-    workers = network.workers(victim)
-    network.kill(victim)
-    until(lambda: all(is_gone(pid) for pid in workers), 5)
-    assert client.wait(job, 60).decrypt() == guests.turns(TURNS)[:4]
-    view = client.status(job)
-    assert view.round == 1
-    assert any(note.text.startswith("replaced by") for note in view.notes)
-    paid = network.book().paid(job, "price")
-    assert len(paid) == 3
-    assert network.ids[victim] not in paid
-    assert not accounted(network, client, job)
-
-
-def test_without_a_reserve_the_job_is_rejected_with_its_reason(network: Network, client: Quorate) -> None:
-    job = slow_job(client)
-    drawn = network.drawn(working(network, client, job))
-    for victim in drawn[:2]:
+def a_running_provider_is_killed_and_its_reserve_takes_over() -> None:
+    with running(4) as network:
+        client = network.client()
+        job = slow_job(client)
+        victim = network.drawn(working(network, client, job))[0]
+        workers = network.workers(victim)
         network.kill(victim)
-    with pytest.raises(JobRejected):
-        client.wait(job, 60)
-    view = client.status(job)
-    assert view.detail
-    paid = network.book().paid(job)
-    assert not {network.ids[victim] for victim in drawn[:2]} & set(paid)
-    assert not accounted(network, client, job)
+        until(lambda: all(is_gone(pid) for pid in workers), 5)
+        assert client.wait(job, 60).decrypt() == guests.turns(TURNS)[:4]
+        view = client.status(job)
+        assert view.round == 1
+        assert any(note.text.startswith("replaced by") for note in view.notes)
+        paid = network.book().paid(job, "price")
+        assert len(paid) == 3
+        assert network.ids[victim] not in paid
+        assert not accounted(network, client, job)
 
 
-def test_the_ledger_is_away_for_a_while(network: Network, client: Quorate) -> None:
-    job = slow_job(client)
-    working(network, client, job)
-    network.kill("sequencer")
-    until(lambda: client.status(job).state == "completed", 60)
-    assert client.result(job).decrypt() == guests.turns(TURNS)[:4], "the result does not wait for the bill"
-    assert not client.status(job).settled
-    network.respawn("sequencer")
-    assert client.wait_settled(job, 30).settled
-    assert not accounted(network, client, job)
+def without_a_reserve_the_job_is_rejected_with_its_reason() -> None:
+    with running(4) as network:
+        client = network.client()
+        job = slow_job(client)
+        drawn = network.drawn(working(network, client, job))
+        for victim in drawn[:2]:
+            network.kill(victim)
+        with pytest.raises(JobRejected):
+            client.wait(job, 60)
+        view = client.status(job)
+        assert view.detail
+        paid = network.book().paid(job)
+        assert not {network.ids[victim] for victim in drawn[:2]} & set(paid)
+        assert not accounted(network, client, job)
 
 
-def test_members_of_a_dead_requester_are_paid_through_the_ledger() -> None:
+def the_ledger_is_away_for_a_while() -> None:
+    with running(4) as network:
+        client = network.client()
+        job = slow_job(client)
+        working(network, client, job)
+        network.kill("sequencer")
+        until(lambda: client.status(job).state == "completed", 60)
+        assert client.result(job).decrypt() == guests.turns(TURNS)[:4], "the result does not wait for the bill"
+        assert not client.status(job).settled
+        network.respawn("sequencer")
+        assert client.wait_settled(job, 30).settled
+        assert not accounted(network, client, job)
+
+
+def members_of_a_dead_requester_are_paid_through_the_ledger() -> None:
     """The requester's node dies after it closed the round and stays away: the members force the round (R7)."""
-    entry = (str(Path(hasty_provider.__file__)),)
+    entry = (patched_process.ENTRY, "quorate.jobs.forcing:FORCE_AFTER_MS=2000")
     with running(3) as network:
         for name in network.providers:
             network.kill(name)
@@ -118,3 +114,53 @@ def test_members_of_a_dead_requester_are_paid_through_the_ledger() -> None:
         view = client.wait_settled(job, 30)
         assert view.settled
         assert not accounted(network, client, job)
+
+
+def a_restart_makes_no_new_offer_and_an_old_one_is_renewed() -> None:
+    """Only so many offers stand at a time: a provider that restarts often must not use them up, and one that runs for
+    long must not let its own expire."""
+    name, valid_ms = "provider-1", 22_000
+    short_lived = (patched_process.ENTRY, f"quorate.node.selftest:OFFER_VALID_MS={valid_ms}")
+    with running(2) as network:
+        client = network.client()
+        provider = network.ids[name]
+        for _ in range(3):
+            network.kill(name)
+            network.respawn(name)
+        until(lambda: client.network()["peers"] == 3, 20)
+        assert len(network.book().state.accounts[provider].offers) == 1
+        path = network.home / name / "config.json"
+        path.write_text(path.read_text().replace('"base_micro":100', '"base_micro":101'))
+        network.kill(name)
+        network.respawn(name, short_lived)
+        two = guests.private(guests.REVERSE, b"stressed", 2)
+        started = time.monotonic()
+        while time.monotonic() - started < 0.6 * valid_ms / 1000:
+            assert client.wait(client.submit(two), 20).decrypt() == b"desserts"
+            time.sleep(0.5)
+        state = network.book().state
+        offers = [state.offers[offer] for offer in state.accounts[provider].offers]
+        dearer = [offer.issued_ms for offer in offers if offer.prices.base_micro == 101]
+        assert len(dearer) == 2
+        assert max(dearer) - min(dearer) >= valid_ms / 2, "it was renewed at half of its term"
+
+
+STORIES: tuple[Callable[[], None], ...] = (
+    members_of_a_dead_requester_are_paid_through_the_ledger,
+    without_a_reserve_the_job_is_rejected_with_its_reason,
+    a_restart_makes_no_new_offer_and_an_old_one_is_renewed,
+    a_running_provider_is_killed_and_its_reserve_takes_over,
+    the_ledger_is_away_for_a_while,
+)
+
+
+@pytest.fixture(scope="module")
+def told() -> Iterator[dict[str, Future[None]]]:
+    """Each story on a network of its own, some at the same time: most of it is waiting."""
+    with ThreadPoolExecutor(3) as pool:
+        yield {story.__name__: pool.submit(story) for story in STORIES}
+
+
+@pytest.mark.parametrize("story", [story.__name__ for story in STORIES])
+def test_story(told: dict[str, Future[None]], story: str) -> None:
+    told[story].result()

@@ -25,7 +25,7 @@ from quorate import Job, ResourceLimits
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-NETWORKS_AT_ONCE = 3
+NETWORKS_AT_ONCE = 5
 SMALL = b"desserts"
 LARGE = bytes(range(256)) * 800
 ENDLESS = Job.builder().wasm(guests.FOREVER).private_input(b"").with_ownership_proof().replication(3)

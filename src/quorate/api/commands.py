@@ -137,11 +137,11 @@ def blob_bytes_max(genesis: Genesis) -> int:
     return max(genesis.caps.program_bytes, genesis.caps.input_bytes + SEALED_OVERHEAD_BYTES)
 
 
-def missing_blobs(desk: Desk, digests: Sequence[Digest]) -> list[Digest]:
-    """Those that are not here, each once, so that only they are sent."""
+async def missing_blobs(desk: Desk, digests: Sequence[Digest]) -> list[Digest]:
+    """Those that are not here whole, each once, so that only they are sent. What has become corrupt is not here."""
     if len(digests) > DIGESTS_MAX:
         raise TooLarge(f"{len(digests)} digests", field="digests", limit=str(DIGESTS_MAX), fix="ask in parts")
-    return [digest for digest in dict.fromkeys(digests) if not desk.blobs.has(digest)]
+    return [digest for digest in dict.fromkeys(digests) if await desk.blobs.get(digest) is None]
 
 
 async def put_blob(desk: Desk, digest: Digest, data: bytes) -> None:

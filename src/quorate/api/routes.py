@@ -135,7 +135,8 @@ class Handlers:
 
     async def missing_blobs(self, request: Request) -> Response:
         asked = await _struct(request, Ids)
-        missing = commands.missing_blobs(self._desk, [commands.digest_named(item, "digests") for item in asked.digests])
+        digests = [commands.digest_named(item, "digests") for item in asked.digests]
+        missing = await commands.missing_blobs(self._desk, digests)
         return _json(Ids(tuple(digest.hex() for digest in missing)))
 
     async def get_blob(self, request: Request) -> Response:

@@ -101,6 +101,8 @@ def show_commitment(state: LeaseState) -> Step:
 
 
 def refused(state: LeaseState, event: Refused, now: Millis) -> Step:
+    if state.commit is None:
+        return state, ()
     if event.noun == "settle" and state.forced == "settle":
         return _ask(state, now)
     if event.noun == "force_reveal" and event.status == "too_early":

@@ -150,7 +150,7 @@ class ProviderNode(PostingShell):
         if self._lease(value.agreement) is not None:
             self._received(value.agreement, letter, value, turn)
             return
-        brief = self._briefs.get(value.agreement)
+        brief = self._briefs.pop(value.agreement, None)
         if brief is None:
             return
         context = decode(brief, Brief)
@@ -293,6 +293,14 @@ class ProviderNode(PostingShell):
         held = self._held.get(digest)
         return held if held is not None else await self.world.blobs.get(digest)
 
+    async def _sound(self, state: LeaseState, digest: Digest) -> bytes | None:
+        """The blob; fetched again when the copy here has become corrupt, which reading it found out and removed."""
+        data = await self._blob(digest)
+        if data is None:
+            await self.fetcher.bring((digest,), (state.node, *self.world.transport.peers()))
+            data = await self._blob(digest)
+        return data
+
     async def _run(self, key: bytes) -> None:
         state = self.leases.get(key)
         if state is None or state.stage != "running":
@@ -317,7 +325,7 @@ class ProviderNode(PostingShell):
     async def _execute(self, key: bytes, state: LeaseState) -> tuple[lease.Event | None, tuple[bytes, ...]]:
         """The claim and its two blobs, which become durable together."""
         job, tier = state.job, tier_for(state.job)
-        program, blob = await self._blob(job.core.program.digest), await self._blob(job.input_digest)
+        program, blob = await self._sound(state, job.core.program.digest), await self._sound(state, job.input_digest)
         if program is None or blob is None:
             return lease.Unopenable("blob_missing"), ()
         place = Place(self.node_id, state.agreement_id, self.seal_key)

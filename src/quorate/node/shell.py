@@ -34,6 +34,7 @@ PEER_POLL_MS = 200
 HEARTBEAT_MS = 1_000
 CLOCK_SKEW_MS_MAX = 300_000
 INBOX_MAX = 50_000
+STALE_TIMERS_MAX = 1_000
 TURN_ITEMS_MAX = 32
 STALL_MS = 1_000
 """Later than this the clockwork was held up by this process itself."""
@@ -99,6 +100,10 @@ class Timers:
         elif self._due.get(key) != due:
             self._due[key] = due
             heapq.heappush(self._heap, (due, key))
+            if len(self._heap) > STALE_TIMERS_MAX + 2 * len(self._due):
+                # Wishes that were replaced or dropped would stay until their time comes, which may be minutes.
+                self._heap = [(when, one) for one, when in self._due.items()]
+                heapq.heapify(self._heap)
 
     def next(self) -> Millis | None:
         while self._heap and self._due.get(self._heap[0][1]) != self._heap[0][0]:
