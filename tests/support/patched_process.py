@@ -1,6 +1,6 @@
 """A process of a network with some constants of its own: for tests that have no half minute, or no week.
 
-    python patched_process.py quorate.jobs.forcing:FORCE_AFTER_MS=2000 FOLDER/config.json
+python patched_process.py quorate.jobs.forcing:FORCE_AFTER_MS=2000 FOLDER/config.json
 """
 
 from __future__ import annotations
