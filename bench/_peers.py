@@ -41,6 +41,7 @@ class Peers(NamedTuple):
 
     def run(self, script: str, jobs: int) -> dict[str, float]:
         """The figures of `bench/peers/<script>.py`, which gets a folder of its own on the same disk as our stores."""
+        PEERS.parent.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=ROOT / "build", prefix="p", ignore_cleanup_errors=True) as folder:
             command = [str(self.python), str(BENCH / "peers" / f"{script}.py"), str(jobs), folder]
             try:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from tests.support import crashing_process, guests, patched_process
@@ -95,11 +94,11 @@ def members_of_a_dead_requester_are_paid_through_the_ledger() -> None:
         draft = Job.builder().wasm(guests.REVERSE).private_input(b"stressed").with_ownership_proof()
         draft = draft.limits(limits).timeouts(**clocks).replication(3)
         network.kill("node")
-        network.respawn("node", (str(Path(crashing_process.__file__)), "3@after send round_close"))
+        network.respawn("node", (crashing_process.ENTRY,))
         until(lambda: client.network()["peers"] == 4, 20)
         network.await_standing()
         folder = network.home / "node"
-        (folder / crashing_process.ARMED).touch()
+        (folder / crashing_process.ARMED).write_text("3@after send round_close")
         job = client.submit(draft.build())
         until(lambda: not network.alive("node"), 20)
         assert (folder / crashing_process.HIT).exists()

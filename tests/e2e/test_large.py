@@ -21,7 +21,6 @@ from quorate.node.fetching import RANGE_BYTES
 WIRE_LOG = True
 SIZE = 5 * MIB + 12_345
 FOURTH = "provider-4"
-ENTRY = str(Path(crashing_process.__file__))
 REQUEST = struct.Struct(">32sQI")
 
 
@@ -153,10 +152,10 @@ def test_an_interrupted_transfer_goes_on_where_it_was(network: Network, client: 
     digest = blob_digest(data)
     folder = network.home / FOURTH
     network.kill(FOURTH)
-    network.respawn(FOURTH, (ENTRY, "3@after append"))
+    network.respawn(FOURTH, (crashing_process.ENTRY,))
     until(lambda: client.network()["peers"] == 5, 20)
     network.await_standing()
-    (folder / crashing_process.ARMED).touch()
+    (folder / crashing_process.ARMED).write_text("3@after append")
     for _ in range(20):
         job = client.submit(public(data))
         view = until(lambda job=job: (now := client.status(job)).round and now, 10)

@@ -1,17 +1,16 @@
 """Kills one process of a network at every moment of a job, one after the other, and says what became of each job.
 
-The moments are those of `crashing_process`: the process under test is started with the number of the next one, armed
-when the job is submitted, and started again when it is gone. The enumeration ends when a job goes by without the
-process reaching its moment: there is no later one.
+The moments are those of `crashing_process`. A first job, without a kill, shows which there are; each job after it is
+killed at one of them and may show others, until none is left. The order in which moments come does not matter.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from tests.support import crashing_process
@@ -20,15 +19,14 @@ from tests.support.network import Network, until
 from quorate import Draft, JobView, Quorate, QuorateError
 from quorate.errors import JobError, WorldError
 
-ENTRY = str(Path(crashing_process.__file__))
 JOB_S = 60
 MOMENTS_MAX = 200
+MISSES_MAX = 2
 
 
 class Survived(NamedTuple):
-    """A job during which `role` was killed at moment `number`, which was `moment`."""
+    """A job during which the process was killed at `moment`, and how it ended all the same."""
 
-    number: int
     moment: str
     view: JobView
     output: bytes | None
@@ -89,48 +87,57 @@ class Killer:
         self._client = network.client()
         self._tries = 0
 
-    def every_moment(self, first: int = 1, last: int = MOMENTS_MAX) -> list[Survived]:
-        """A job for each moment, or for those from `first` to `last`."""
+    def every_moment(self, wanted: Callable[[str], bool] = lambda moment: True) -> list[Survived]:
+        """A job for each moment that is wanted. One that does not come again in two jobs depends on the weather: it is
+        left out."""
+        self._network.kill(self._role)
+        self._network.respawn(self._role, (crashing_process.ENTRY,))
         survived: list[Survived] = []
-        number = first
-        self._start(number)
-        while number <= last:
-            found = self.at(number)
+        misses: Counter[str] = Counter()
+        known: dict[str, None] = dict.fromkeys(self._seen_in_a_job_without_a_kill())
+        while left := [moment for moment in known if misses[moment] < MISSES_MAX and wanted(moment)]:
+            assert len(survived) < MOMENTS_MAX, f"more than {MOMENTS_MAX} moments"
+            found = self.at(left[0])
+            known.update(dict.fromkeys(self._seen()))
             if found.moment:
                 survived.append(found)
-                number += 1
+                misses[found.moment] = MISSES_MAX
             elif self._concerns(found.view.job):
-                return survived
-        assert last < MOMENTS_MAX, f"more than {MOMENTS_MAX} moments"
+                misses[left[0]] += 1
         return survived
 
-    def at(self, number: int) -> Survived:
-        """One job with a kill at moment `number`; `moment` is empty when it never came. Ready for the next one."""
+    def _seen_in_a_job_without_a_kill(self) -> list[str]:
+        while not self._concerns(self.at("none").view.job):
+            pass
+        return self._seen()
+
+    def _seen(self) -> list[str]:
+        path = self._folder / crashing_process.SEEN
+        return path.read_text().splitlines() if path.exists() else []
+
+    def at(self, moment: str) -> Survived:
+        """One job with a kill at `moment`; without a moment in the answer it never came."""
         self._await_all_connected()
         self._tries += 1
         key = f"{self._role} {self._tries}"
         self._story.begin(self._client, key)
-        (self._folder / crashing_process.ARMED).touch()
+        (self._folder / crashing_process.ARMED).write_text(moment)
         ended = False
         with ThreadPoolExecutor(1) as once:
-            watch = once.submit(self._bring_back, number + 1, lambda: ended)
+            watch = once.submit(self._bring_back, lambda: ended)
             try:
                 view, output = self._to_the_end(key)
             finally:
                 ended = True
-            moment = watch.result()
-        return Survived(number, moment, view, output)
-
-    def _start(self, number: int) -> None:
-        self._network.kill(self._role)
-        self._network.respawn(self._role, (ENTRY, str(number)))
+            hit = watch.result()
+        return Survived(hit, view, output)
 
     def _await_all_connected(self) -> None:
         others = len(self._network.ids) - 2  # neither the client nor the requester's node itself
         until(lambda: self._client.network()["peers"] == others, 20)
         self._network.await_standing()
 
-    def _bring_back(self, following: int, is_over: Callable[[], bool]) -> str:
+    def _bring_back(self, is_over: Callable[[], bool]) -> str:
         """Waits for the kill and starts the process again; the moment, or nothing when the job ended before it."""
         hit = self._folder / crashing_process.HIT
         until(lambda: (hit.exists() and not self._network.alive(self._role)) or is_over(), 2 * JOB_S)
@@ -140,7 +147,7 @@ class Killer:
         until(lambda: not self._network.alive(self._role), 5)
         moment = hit.read_text()
         hit.unlink()
-        self._network.respawn(self._role, (ENTRY, str(following)))
+        self._network.respawn(self._role, (crashing_process.ENTRY,))
         return moment
 
     def _to_the_end(self, key: str) -> tuple[JobView, bytes | None]:

@@ -1,12 +1,11 @@
 """A process of a network that dies by SIGKILL at one chosen moment: for tests, started in place of the real entry.
 
-    python crashing_process.py NUMBER FOLDER/config.json
-    python crashing_process.py "3@after send round_close" FOLDER/config.json
+    python crashing_process.py FOLDER/config.json
 
 Every call that leaves the process or makes something durable has two moments, before and after it: a save, a message, a
-blob, a download, a run of a guest. They are counted from when `crash.armed` appears in the process's folder; at moment
-NUMBER (or the third of one kind) the process writes the moment to `crash.hit` and is gone. Everything else is the
-shipped code.
+blob, a download, a run of a guest. While `crash.armed` is in the process's folder they are counted, each kind for
+itself, and noted in `crash.seen`: `3@after send round_close` is the third of its kind. At the one that `crash.armed`
+names the process writes it to `crash.hit` and is gone. Everything else is the shipped code.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import functools
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ from quorate.execute.isolate import WorkerPool
 from quorate.model.codec import decode
 from quorate.model.evidence import Envelope
 
-ARMED, HIT = "crash.armed", "crash.hit"
+ARMED, SEEN, HIT = "crash.armed", "crash.seen", "crash.hit"
+ENTRY = str(Path(__file__))
 CALLS: dict[type, tuple[str, ...]] = {
     SqliteStore: ("save",),
     FileBlobs: ("put", "put_many", "append", "finish"),
@@ -40,16 +41,21 @@ CHATTER = {"hello", "ask_standing", "standing", "offer"}
 
 
 class Switch:
-    def __init__(self, folder: Path, when: str) -> None:
-        number, _, self._moment = when.partition("@")
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._left = int(number)
+        self._reached: Counter[str] = Counter()
 
-    def reach(self, moment: str) -> None:
-        if not (self._folder / ARMED).exists() or self._moment not in ("", moment):
+    def reach(self, kind: str) -> None:
+        try:
+            chosen = (self._folder / ARMED).read_text()
+        except FileNotFoundError:
+            self._reached.clear()
             return
-        self._left -= 1
-        if self._left == 0:
+        self._reached[kind] += 1
+        moment = f"{self._reached[kind]}@{kind}"
+        with (self._folder / SEEN).open("a") as seen:
+            seen.write(f"{moment}\n")
+        if moment == chosen:
             (self._folder / HIT).write_text(moment)
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -79,8 +85,7 @@ def said(message: bytes) -> list[str]:
 
 
 def main() -> None:
-    when = sys.argv.pop(1)
-    switch = Switch(Path(sys.argv[1]).parent, when)
+    switch = Switch(Path(sys.argv[1]).parent)
     for kind, names in CALLS.items():
         for name in names:
             setattr(kind, name, switch.watching(name, getattr(kind, name)))

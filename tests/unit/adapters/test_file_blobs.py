@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import signal
@@ -9,7 +10,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from quorate.adapters.blobs import ROW_BLOB_BYTES_MAX, FileBlobs
 from quorate.adapters.storage.memory import MemoryStore
 from quorate.errors import WorldError
 from quorate.model.units import Digest
+from quorate.ports import Row
 
 PUTTER = """
 import asyncio, itertools, os, sys
@@ -210,3 +212,24 @@ async def test_bytes_are_synced_before_the_name_and_the_folder_after(
         assert steps[0] < steps[1], "a name never stands for bytes that are not on the disk"
         assert ("folder", name[:2]) in calls[steps[1] :], "and is on the disk itself when put returns"
     await blobs.close()
+
+
+async def test_small_blobs_are_queued_before_rows_that_are_saved_next(tmp_path: Path) -> None:
+    """Both share one sync then, and no row is ever durable before the bytes that it speaks of."""
+    order: list[str] = []
+
+    class Queue(MemoryStore):
+        async def save(self, rows: Sequence[Row]) -> None:
+            order.extend(row.kind for row in rows)
+            await asyncio.sleep(0)
+
+    rows = Queue()
+    blobs = FileBlobs(tmp_path / "blobs", rows=rows)
+    small = [bytes([number]) * ROW_BLOB_BYTES_MAX for number in range(3)]
+    assert blobs.row_bytes_max == ROW_BLOB_BYTES_MAX
+    await asyncio.gather(blobs.put_many(small), rows.save([Row("lease", b"key", b"value")]))
+    assert order == ["blob", "blob", "blob", "lease"]
+    await blobs.close()
+    without_rows = FileBlobs(tmp_path / "others")
+    assert without_rows.row_bytes_max == -1, "nothing of it shares a sync"
+    await without_rows.close()
