@@ -67,6 +67,12 @@ def value_digest(value: Value) -> Digest:
     return digest(noun(value), encode(value))
 
 
+@lru_cache(maxsize=1024)
+def remembered_digest(value: Value) -> Digest:
+    """The same for a value that is asked for again and again while its job is under way."""
+    return value_digest(value)
+
+
 def body_digest(noun_of_body: str, body: bytes) -> Digest:
     """The digest of a value that is at hand as received bytes; equal to `value_digest` of what they decode to."""
     return digest(noun_of_body, body)

@@ -10,6 +10,8 @@ from quorate.model.units import Millis
 
 PROBE_MS = 2_000
 """How often an unanswered message is said again."""
+PROBE_ACKED_MS = 10_000
+"""How often it is said again to a member that has acknowledged it. One that comes back is told at once."""
 SILENCE_MS = 5_000
 """A peer without a sign of life for so long loses its places (a heartbeat is due every second)."""
 RUN_GRACE_MS = 3_000

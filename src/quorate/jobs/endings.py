@@ -79,7 +79,7 @@ def stopped(state: JobState, event: Received, ack: CancelAck, now: Millis) -> St
         or event.sender in state.stopped
     ):
         return state, ()
-    state = replace(state, stopped=(*state.stopped, event.sender), cancel_acks=(*state.cancel_acks, event.signed))
+    state = replace(state, stopped=(*state.stopped, event.sender), cancel_acks=(*state.cancel_acks, event.evidence))
     awaited = {slot.member for slot in state.current.slots if slot.gone not in ("unreached", "silent")}
     if awaited <= set(state.stopped):
         return _settle_by_cancel(state, now)

@@ -14,11 +14,12 @@ from collections.abc import Mapping
 import msgspec
 
 from quorate.cohort.selection import candidates, wrapped_members
+from quorate.crypto.digests import remembered_digest
 from quorate.jobs import endings
-from quorate.jobs.clocks import OPEN_GRACE_MS, OPEN_MS, PROBE_MS, RUN_GRACE_MS, SILENCE_MS
+from quorate.jobs.clocks import OPEN_GRACE_MS, OPEN_MS, PROBE_ACKED_MS, PROBE_MS, RUN_GRACE_MS, SILENCE_MS
 from quorate.jobs.moves import Step, note, replace, slot_of, with_all_probed, with_round, with_slot
 from quorate.jobs.state import Arrival, Condition, JobState, Received, Round, Slot
-from quorate.jobs.statements import assignment, assignment_digest, cancel_order, openings
+from quorate.jobs.statements import assignment, cancel_order, openings
 from quorate.model.assignment import Ack, Brief, CancelAck, Started
 from quorate.model.claim import Commit, Delivery, Opening, RoundAbort, RoundClose
 from quorate.model.codec import decode
@@ -104,7 +105,7 @@ def received(state: JobState, event: Received, now: Millis) -> Step:
 
 
 def _acked(state: JobState, slot: Slot, ack: Ack, event: Received, now: Millis) -> Step:
-    if ack.assignment != assignment_digest(assignment(state, state.current, slot.member)):
+    if ack.assignment != remembered_digest(assignment(state, state.current, slot.member)):
         return state, ()
     if ack.refusal:
         return _lose(state, slot, f"refused: {ack.refusal}", now)
@@ -121,17 +122,17 @@ def _started(state: JobState, slot: Slot, now: Millis) -> Step:
 
 
 def _committed(state: JobState, slot: Slot, commit: Commit, event: Received, now: Millis) -> Step:
-    if commit.assignment != assignment_digest(assignment(state, state.current, slot.member)):
+    if commit.assignment != remembered_digest(assignment(state, state.current, slot.member)):
         return state, ()
     if slot.commit is not None:
         if commit.commit == slot.commitment:
             return state, ()
-        proof = Equivocation(network=state.terms.network, first=slot.commit, second=event.signed)
+        proof = Equivocation(network=state.terms.network, first=slot.commit, second=event.evidence)
         return note(state, now, f"{slot.member.hex()[:8]} signed two commitments: reported"), (Post(proof),)
     if state.stage != "round":
         return state, ()
     started = slot.started_ms or now
-    slot = msgspec.structs.replace(slot, commit=event.signed, commitment=commit.commit, started_ms=started)
+    slot = msgspec.structs.replace(slot, commit=event.evidence, commitment=commit.commit, started_ms=started)
     state = replace(with_round(state, with_slot(state.current, slot)), condition="running")
     return _close_if_ready(state, now)
 
@@ -327,13 +328,26 @@ def _probe(state: JobState, now: Millis) -> Step:
     effects: list[Effect] = []
     current = state.current
     for slot in current.live:
-        if now < slot.probed_ms + PROBE_MS:
+        if now < _probe_due(slot):
             continue
         again = _again(state, slot)
         if again:
             current = with_slot(current, msgspec.structs.replace(slot, probed_ms=now))
             effects.extend(again)
     return with_round(state, current), tuple(effects)
+
+
+def _probe_due(slot: Slot) -> Millis:
+    knows = slot.ack is not None and slot.commit is None
+    return Millis(slot.probed_ms + (PROBE_ACKED_MS if knows else PROBE_MS))
+
+
+def again(state: JobState, member: NodeId) -> tuple[Effect, ...]:
+    """What a member that has come back is told once more."""
+    slot = slot_of(state.current, member) if state.rounds else None
+    if slot is None or slot.gone or not _awaited(state, slot):
+        return ()
+    return (Send(member, cancel_order(state)),) if state.stage == "stopping" else _again(state, slot)
 
 
 def _again(state: JobState, slot: Slot) -> tuple[Effect, ...]:
@@ -359,7 +373,7 @@ def next_probe(state: JobState) -> Millis:
     if state.stage not in ("round", "opening", "delivering", "stopping") or not state.rounds:
         return Millis(1 << 62)
     slots = state.current.slots if state.stage == "stopping" else state.current.live
-    due = min((slot.probed_ms + PROBE_MS for slot in slots if _awaited(state, slot)), default=1 << 62)
+    due = min((_probe_due(slot) for slot in slots if _awaited(state, slot)), default=1 << 62)
     if state.stage == "opening":
         due = min(due, state.current.closed_ms + OPEN_MS)
         due = min(due, state.decided_ms + OPEN_GRACE_MS) if state.decided_ms else due

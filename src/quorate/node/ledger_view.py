@@ -6,25 +6,25 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from quorate.crypto.digests import body_digest
 from quorate.crypto.merkle import verify
 from quorate.crypto.signing import node_id
 from quorate.errors import BadSignature
 from quorate.ledger.journal import event_leaf
-from quorate.model.codec import Value, decode, encode, noun
+from quorate.model.codec import Value, decode
 from quorate.model.evidence import Proven, Signed
 from quorate.model.network import Checkpoint, Genesis
 from quorate.model.transaction import OpenEscrow
-from quorate.model.units import Digest, Millis, NodeId
+from quorate.model.units import Millis, NodeId
 from quorate.node.postbox import Postbox
 
 RESEND_MS = 1_500
 
 
 class Pending(NamedTuple):
-    """A transaction without an answer, and which machine asked for it."""
+    """A transaction without an answer, its bytes, and which machine asked for it."""
 
     transaction: Value
+    body: bytes
     owner: bytes
     resend_ms: Millis
 
@@ -37,10 +37,6 @@ def built(transaction: Value, own: tuple[Signed, ...]) -> Value:
     if evidence is None or not own:
         return transaction
     return msgspec.structs.replace(transaction, evidence=(*evidence, *own))
-
-
-def transaction_id(transaction: Value) -> Digest:
-    return body_digest(noun(transaction), encode(transaction))
 
 
 def sequencer_of(genesis: Genesis) -> NodeId:

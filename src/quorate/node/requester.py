@@ -28,6 +28,7 @@ from quorate.jobs.state import (
     Received,
     Refused,
     Restarted,
+    Returned,
     Settled,
     Stored,
     Tick,
@@ -98,28 +99,28 @@ class RequesterNode(PostingShell):
     # Letters
 
     def letter(self, letter: Letter, turn: Turn) -> None:
-        name = letter.signed.noun
+        name = letter.noun
         if name in ("answer", "proven"):
             self.ledger_letter(letter, turn)
         elif name == "standing":
-            self.trade.standing(letter.sender, letter.signed.body)
+            self.trade.standing(letter.sender, letter.body)
         elif name == "offer":
             self._offer(letter, turn)
         elif name in MEMBER_NOUNS:
-            value: Any = decode(letter.signed.body, VALUES[name])
+            value: Any = decode(letter.body, VALUES[name])
             job_id = self.by_agreement.get(value.agreement)
             if job_id is None:
                 return
             if name in KEPT:
-                self.keep_stamps((letter.signed,), turn)
+                self.keep_stamps((letter.evidence,))
             self._step(job_id, Received(letter.sender, value, letter.signed), turn)
 
     def _offer(self, letter: Letter, turn: Turn) -> None:
-        offer, key = decode(letter.signed.body, Offer), body_digest("offer", letter.signed.body)
+        offer, key = decode(letter.body, Offer), body_digest("offer", letter.body)
         if offer.provider == letter.sender and offer.network == self.network and not self.trade.knows(key):
-            self.keep_stamps((letter.signed,), turn)
-            turn.save("offer", key, msgspec.msgpack.encode(letter.signed))
-            self.trade.learn(letter.signed, offer)
+            self.keep_stamps((letter.evidence,))
+            turn.save("offer", key, msgspec.msgpack.encode(letter.evidence))
+            self.trade.learn(letter.evidence, offer)
 
     def _kept_offer(self, offer: Digest) -> Signed | None:
         row = self.world.store.load("offer", offer)
@@ -158,6 +159,8 @@ class RequesterNode(PostingShell):
     def met(self, peer: NodeId, turn: Turn) -> None:
         if peer == self.ledger:
             self.timers.set(STANDING_TIMER, self.now())
+        for job_id in list(self.jobs):
+            self._step(job_id, Returned(peer), turn)
 
     def tick(self, key: bytes, turn: Turn) -> None:
         if key == POST_TIMER:
@@ -210,7 +213,7 @@ class RequesterNode(PostingShell):
 
     # Ledger
 
-    def spoke(self, owner: bytes, own: tuple[Signed, ...], turn: Turn) -> None:
+    def spoke(self, owner: bytes, own: tuple[Signed, ...]) -> None:
         if own[0].noun == "agreement":
             self._agreements[JobId(owner)] = own[0]
 
@@ -227,7 +230,7 @@ class RequesterNode(PostingShell):
             settlement = decode(event, Settlement)
             job_id = self.by_agreement.get(settlement.agreement)
             if job_id is not None:
-                self.keep_stamps((proven.checkpoint,), turn)
+                self.keep_stamps((proven.checkpoint,))
                 self._step(job_id, Settled(settlement, proven), turn)
 
     def _escrow_opened(self, event: EscrowOpened, proven: Proven, turn: Turn) -> None:
@@ -237,7 +240,7 @@ class RequesterNode(PostingShell):
             return
         # After a restart the agreement is signed once more: the same body, so the same agreement.
         signed = self._agreements.pop(job_id, None) or self.postbox.sign([state.terms])[0]
-        self.keep_stamps((proven.checkpoint, signed), turn)
+        self.keep_stamps((proven.checkpoint, signed))
         self._step(job_id, Opened(event, proven, signed), turn)
 
     # Desk
@@ -297,7 +300,7 @@ class RequesterNode(PostingShell):
 
     def _begin(self, order: Order, turn: Turn) -> JobId:
         job_id = JobId(body_digest("job", order.job.body))
-        self.keep_stamps((order.job,), turn)
+        self.keep_stamps((order.job,))
         if order.key:
             turn.save("client_key", self._client_key(order), job_id)
             self._client_keys[self._client_key(order)] = job_id
