@@ -21,7 +21,7 @@ import cbor2
 import msgspec
 
 from quorate.errors import InvalidField, MalformedBytes
-from quorate.model.encoding import Put, map_encoder
+from quorate.model.encoding import Write, map_encoder
 from quorate.model.units import KIB, MIB
 
 VERSION = 1
@@ -56,14 +56,12 @@ V = TypeVar("V", bound=Value)
 
 
 @cache
-def _encoder(kind: type[Value]) -> Put:
+def _encoder(kind: type[Value]) -> Write:
     return map_encoder(kind, {"v": VERSION})
 
 
 def _canonical(value: Value) -> bytes:
-    pieces: list[bytes] = []
-    _encoder(type(value))(pieces, value)
-    return b"".join(pieces)
+    return _encoder(type(value))(value)
 
 
 def encode(value: Value) -> bytes:
