@@ -38,6 +38,8 @@ FALSE, TRUE, NULL = b"\xf4", b"\xf5", b"\xf6"
 _EMPTY = b"\x80"
 _PREPARED = 1024
 _SHORT = 64
+WORD_BYTES_MAX = 23
+"""Longest word of a field that holds one of several: its head is one byte."""
 _pack_1, _pack_2, _pack_4, _pack_8 = (Struct(form).pack for form in (">BB", ">BH", ">BI", ">BQ"))
 
 
@@ -133,11 +135,16 @@ def optional_part(info: inspect.UnionType) -> inspect.Type:
     return parts[0]
 
 
-def is_text(info: inspect.Type) -> bool:
-    """Text, one of several words, or an enumeration of words."""
-    if isinstance(info, inspect.LiteralType):
-        return all(isinstance(word, str) for word in info.values)
-    return isinstance(info, inspect.StrType) or (isinstance(info, inspect.EnumType) and issubclass(info.cls, str))
+def words_of(info: inspect.Type) -> list[str]:
+    """The words that a field of one of several words may hold."""
+    words: list[Any] = []
+    if isinstance(info, inspect.EnumType):
+        words = list(info.cls)
+    elif isinstance(info, inspect.LiteralType):
+        words = list(info.values)
+    if not words or not all(isinstance(word, str) and len(word.encode()) <= WORD_BYTES_MAX for word in words):
+        raise TypeError(f"values have no fields of type {info}")
+    return words
 
 
 def _write_for(info: inspect.Type) -> Write:
@@ -158,9 +165,10 @@ def _write_for(info: inspect.Type) -> Write:
             return _fixed_sequence([_write_for(item) for item in info.item_types])
         case inspect.StructType():
             return _part_encoder(info.cls)
-    if is_text(info):
-        return write_text
-    raise TypeError(f"values have no fields of type {info}")
+        case inspect.StrType():
+            return write_text
+    words_of(info)
+    return write_text
 
 
 class Entry(NamedTuple):
@@ -280,7 +288,7 @@ class _Source:
             case inspect.StrType() | inspect.EnumType():
                 return [f"TEXT[len({name})] if len({name}) < {_PREPARED} else head({TEXT}, len({name}))", name]
             case inspect.LiteralType():
-                self.scope[f"words_{name}"] = {word: write_text(str(word)) for word in info.values}
+                self.scope[f"words_{name}"] = {word: write_text(word) for word in words_of(info)}
                 return [f"words_{name}.get({name}) or text({name})"]
             case inspect.UnionType():
                 self.scope[f"write_{name}"] = _write_for(optional_part(info))
