@@ -61,15 +61,11 @@ def _encoder(kind: type[Value]) -> Write:
     return map_encoder(kind, {"v": VERSION})
 
 
-def _canonical(value: Value) -> bytes:
-    return _encoder(type(value))(value)
-
-
 def encode(value: Value) -> bytes:
     """The canonical bytes of `value`. Raises MalformedBytes when they exceed the value's own size limit, InvalidField
     for text that is not Unicode (such as a command line argument of stray bytes)."""
     try:
-        data = _canonical(value)
+        data = _encoder(type(value))(value)
     except UnicodeEncodeError as fault:
         raise InvalidField(f"holds {fault.object[:64]!r}", field=noun(value), limit="Unicode text") from None
     if len(data) > value.size_max:
@@ -104,7 +100,7 @@ def judged(data: bytes, kind: type[V]) -> V:
     except (msgspec.ValidationError, RecursionError, InvalidField) as fault:
         _require_canonical(data)
         raise _misfit(fault, kind, data) from None
-    if _canonical(value) != data:
+    if _encoder(kind)(value) != data:
         _require_canonical(data)
         if len(data) > DIAGNOSED_BYTES_MAX:
             raise MalformedBytes("not the canonical form", field="encoding", evidence=data[:256])

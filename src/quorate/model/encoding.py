@@ -23,7 +23,7 @@ the tests hold the two equal.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import count, groupby
 from struct import Struct
 from typing import Any, NamedTuple, TypeAlias
@@ -36,8 +36,8 @@ Write: TypeAlias = Callable[[Any], bytes]
 UNSIGNED, NEGATIVE, BYTES, TEXT, ARRAY, MAP = 0x00, 0x20, 0x40, 0x60, 0x80, 0xA0
 FALSE, TRUE, NULL = b"\xf4", b"\xf5", b"\xf6"
 _EMPTY = b"\x80"
-_PREPARED = 1024
 _SHORT = 64
+WORD_CHARS_MAX = 128
 WORD_BYTES_MAX = 23
 """Longest word of a field that holds one of several: its head is one byte."""
 _pack_1, _pack_2, _pack_4, _pack_8 = (Struct(form).pack for form in (">BB", ">BH", ">BI", ">BQ"))
@@ -58,24 +58,34 @@ def head(major: int, size: int) -> bytes:
     raise OverflowError(f"{size} does not fit into 64 bits")
 
 
-_INTEGERS, _BYTES_HEADS, _TEXT_HEADS, _ARRAY_HEADS = (
-    [head(major, size) for size in range(_PREPARED)] for major in (UNSIGNED, BYTES, TEXT, ARRAY)
-)
+def _heads(major: int, count: int) -> list[bytes]:
+    return [head(major, size) for size in range(count)]
+
+
+_INTEGERS, _BYTES_HEADS = _heads(UNSIGNED, 1024), _heads(BYTES, 4096)
+_TEXT_HEADS, _ARRAY_HEADS = _heads(TEXT, 256), _heads(ARRAY, 256)
+"""Prepared for most of what is met: keys and signatures are byte strings of up to 3,500 bytes."""
 
 
 def _write_integer(value: int) -> bytes:
+    if 1 << 8 <= value < 1 << 16:
+        return _pack_2(25, value)
+    if 1 << 16 <= value < 1 << 32:
+        return _pack_4(26, value)
     return head(UNSIGNED, value) if value >= 0 else head(NEGATIVE, -1 - value)
 
 
 def _write_bytes(value: bytes) -> bytes:
-    size = len(value)
-    return (_BYTES_HEADS[size] if size < _PREPARED else head(BYTES, size)) + value
+    return head(BYTES, len(value)) + value
 
 
 def write_text(value: str) -> bytes:
     data = value.encode()
-    size = len(data)
-    return (_TEXT_HEADS[size] if size < _PREPARED else head(TEXT, size)) + data
+    return head(TEXT, len(data)) + data
+
+
+_write_word = lru_cache(maxsize=1024)(write_text)
+"""For lists of short texts: the same few words again and again."""
 
 
 def _write_bool(value: bool) -> bytes:
@@ -88,7 +98,7 @@ def _optional(write: Write) -> Write:
 
 def _array_head(entries: Sequence[Any]) -> bytes:
     count = len(entries)
-    return _ARRAY_HEADS[count] if count < _PREPARED else head(ARRAY, count)
+    return _ARRAY_HEADS[count] if count < len(_ARRAY_HEADS) else head(ARRAY, count)
 
 
 def _sequence(write: Write) -> Write:
@@ -160,7 +170,7 @@ def _write_for(info: inspect.Type) -> Write:
             return _optional(_write_for(optional_part(info)))
         case inspect.VarTupleType():
             size = exact_size(info.item_type)
-            return _sequence(_write_for(info.item_type)) if size is None else _sequence_of_size(size)
+            return _sequence(_write_for_each(info.item_type)) if size is None else _sequence_of_size(size)
         case inspect.TupleType():
             return _fixed_sequence([_write_for(item) for item in info.item_types])
         case inspect.StructType():
@@ -169,6 +179,12 @@ def _write_for(info: inspect.Type) -> Write:
             return write_text
     words_of(info)
     return write_text
+
+
+def _write_for_each(info: inspect.Type) -> Write:
+    """The encoder of the entries of a list."""
+    short = isinstance(info, inspect.StrType) and (info.max_length or WORD_CHARS_MAX + 1) <= WORD_CHARS_MAX
+    return _write_word if short else _write_for(info)
 
 
 class Entry(NamedTuple):
@@ -228,7 +244,6 @@ _SCOPE: dict[str, Any] = {
     "NULL": NULL,
     "EMPTY": _EMPTY,
     "head": head,
-    "pack_4": _pack_4,
     "integer": _write_integer,
     "text": write_text,
     "join": b"".join,
@@ -279,14 +294,16 @@ class _Source:
             return [repr(head(BYTES, size)), name]
         match info:
             case inspect.IntType():
-                prepared = f"INTEGERS[{name}] if 0 <= {name} < {_PREPARED}"
-                return [f"{prepared} else pack_4(26, {name}) if {1 << 16} <= {name} < {1 << 32} else integer({name})"]
+                return [f"INTEGERS[{name}] if 0 <= {name} < {len(_INTEGERS)} else integer({name})"]
             case inspect.BoolType():
                 return [f"TRUE if {name} else FALSE"]
             case inspect.BytesType():
-                return [f"BYTES[len({name})] if len({name}) < {_PREPARED} else head({BYTES}, len({name}))", name]
+                return [
+                    f"BYTES[len({name})] if len({name}) < {len(_BYTES_HEADS)} else head({BYTES}, len({name}))",
+                    name,
+                ]
             case inspect.StrType() | inspect.EnumType():
-                return [f"TEXT[len({name})] if len({name}) < {_PREPARED} else head({TEXT}, len({name}))", name]
+                return [f"TEXT[len({name})] if len({name}) < {len(_TEXT_HEADS)} else head({TEXT}, len({name}))", name]
             case inspect.LiteralType():
                 self.scope[f"words_{name}"] = {word: write_text(word) for word in words_of(info)}
                 return [f"words_{name}.get({name}) or text({name})"]
