@@ -5,9 +5,11 @@ simple values other than true, false and null, indefinite lengths, duplicate key
 it. `cbor2` sorts keys length first (RFC 7049); for text keys that order and the bytewise order of RFC 8949 are the
 same.
 
-Decoding is strict: the size is checked first, then the bytes are decoded, converted to the value's types, encoded again
-and compared. Tags and map keys that are not text are refused while reading, because they are also weapons: shared
-references (tags 28 and 29) make a gigabyte out of a megabyte, and keys with equal hashes take quadratic time.
+Decoding is strict: the size is checked first, then the bytes are read as the one form that their type has
+(`model/decoding.py`). What is not read so is decoded by `cbor2`, converted to the value's types, encoded again and
+compared, and what is at fault is named. Tags and map keys that are not text are refused while reading, because they are
+also weapons: shared references (tags 28 and 29) make a gigabyte out of a megabyte, and keys with equal hashes take
+quadratic time.
 """
 
 from __future__ import annotations
@@ -80,7 +82,7 @@ def decode(data: bytes, kind: type[V]) -> V:
     of the field at fault, `size`, `v` (another version), or `encoding` (the right value in another form)."""
     if len(data) > kind.size_max:
         raise MalformedBytes(f"{len(data)} bytes", field="size", limit=f"{kind.size_max} bytes", evidence=data[:256])
-    if len(data) > ITEMS_MAX:  # an item takes a byte at least, so below there is nothing to count
+    if len(data) > ITEMS_MAX or type(data) is not bytes:  # an item takes a byte, so in fewer there is nothing to count
         return judged(data, kind)
     try:
         value, end = map_reader(kind, VERSION)(data, 0)

@@ -5,24 +5,24 @@ takes these places as they must be and raises `Otherwise` (or any of `OTHERWISE`
 else; it never says what is wrong. So it reads canonical bytes only, by construction, and needs no second encoding to
 compare with; whatever it does not read is judged by `cbor2` and `msgspec` (`model/codec.py`), which name the fault.
 
-The function of a `DeliveryAck` is, but for line breaks (`quorate.model.claim`):
+That of a `DeliveryAck` is (`quorate.model.claim`):
 
     def read(data, at):
-        end = at + 32
-        if data[at:end] != b'\\xa6av\\x01dtypeldelivery_ackeround':
+        end = at + 28
+        if not (data[at:end] == b'\\xa6av\\x01dtypeldelivery_ackeround'):
             raise Otherwise
         at = end
         f0 = data[at]
         at += 1
         if f0 > 23:
             f0, at = number(data, at, f0)
-        if f0 > 9223372036854775807:
+        if not (f0 <= 9223372036854775807):
             raise Otherwise
-        c0, f1, c1, f2, c2, f3 = unpack0(data, at)
-        if c0 != b'gnetworkX ' or c1 != b'iagreementX ' or c2 != b'mresult_digestX ':
+        c0, f1, c2, f2, c4, f3 = unpack5(data, at)
+        at += 134
+        if not (c0 == b'gnetworkX ' and c2 == b'iagreementX ' and c4 == b'mresult_digestX '):
             raise Otherwise
-        at += 136
-        return Kind(f1, f2, f0, f3), at
+        return DeliveryAck4(f1, f2, f0, f3), at
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ import msgspec
 from msgspec import inspect
 
 from quorate.errors import InvalidField
-from quorate.model.encoding import (
+from quorate.model.layout import (
     ARRAY,
     BYTES,
     FALSE,
@@ -47,6 +47,7 @@ from quorate.model.encoding import (
     TEXT,
     TRUE,
     UNSIGNED,
+    described,
     entries_of,
     exact_size,
     head,
@@ -146,7 +147,7 @@ def _sequence_of_size(info: inspect.Type, size: int, least: int, most: int) -> R
 def map_reader(kind: type[msgspec.Struct], version: int | None = None) -> Read:
     """Values of `kind` in the form that `encoding.map_encoder` writes; `version` is what their entry `v` must say."""
     source = _Source()
-    return source.function(source.add_map(kind, {} if version is None else {"v": version}))
+    return source.function(source.add_map(described(kind), {} if version is None else {"v": version}))
 
 
 def _reader_for(info: inspect.Type) -> Read:
@@ -181,21 +182,21 @@ class _Source:
         read: Read = self._scope["read"]
         return read
 
-    def add_map(self, kind: type[msgspec.Struct], extra: dict[str, int]) -> str:
+    def add_map(self, info: inspect.StructType, extra: dict[str, int]) -> str:
         """Reads a map; what is returned is the expression for its value."""
-        entries, values = entries_of(kind, extra), {}
+        entries, values = entries_of(info, extra), {}
         self._add_constant(head(MAP, len(entries)))
         for key, field in entries:
             self._add_constant(key)
             if field is not None:
                 values[field.name] = self.add(field.type)
-        made = self._named(kind.__name__, kind)
-        return f"{made}({', '.join(values[name] for name in kind.__struct_fields__)})"
+        made = self._named(info.cls.__name__, info.cls)
+        return f"{made}({', '.join(values[name] for name in info.cls.__struct_fields__)})"
 
     def add(self, info: inspect.Type) -> str:
         """Reads something of this type; what is returned is the expression for it."""
         if isinstance(info, inspect.StructType):
-            return self.add_map(info.cls, {})
+            return self.add_map(info, {})
         if isinstance(info, inspect.TupleType):
             self._add_constant(head(ARRAY, len(info.item_types)))
             return f"({''.join(f'{self.add(item)}, ' for item in info.item_types)})"

@@ -15,7 +15,8 @@ own type definitions and nothing else. That of a `DeliveryAck` is (`quorate.mode
             b'\\xa6av\\x01dtypeldelivery_ackeround', INTEGERS[f0] if 0 <= f0 < 1024 else integer(f0),
             b'gnetworkX ', f1, b'iagreementX ', f2, b'mresult_digestX ', f3))
 
-`write_any` goes field by field; it is for values whose bytes are not as long as their type says, which nobody decodes.
+`write_any` goes entry by entry; it is for values whose bytes are not as long as their type says, which nobody decodes.
+A type never holds itself.
 `cbor2` writes the same bytes through a general canonical mode that takes about twenty times as long (docs/adr/0006);
 the tests hold the two equal.
 """
@@ -25,37 +26,38 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from itertools import count, groupby
-from struct import Struct
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import inspect
 
+from quorate.model.layout import (
+    ARRAY,
+    BYTES,
+    FALSE,
+    MAP,
+    NEGATIVE,
+    NULL,
+    TEXT,
+    TRUE,
+    UNSIGNED,
+    Entry,
+    described,
+    entries_of,
+    exact_size,
+    head,
+    optional_part,
+    pack_2,
+    pack_4,
+    words_of,
+    write_text,
+)
+
 Write: TypeAlias = Callable[[Any], bytes]
 
-UNSIGNED, NEGATIVE, BYTES, TEXT, ARRAY, MAP = 0x00, 0x20, 0x40, 0x60, 0x80, 0xA0
-FALSE, TRUE, NULL = b"\xf4", b"\xf5", b"\xf6"
 _EMPTY = b"\x80"
 _SHORT = 64
 WORD_CHARS_MAX = 128
-WORD_BYTES_MAX = 23
-"""Longest word of a field that holds one of several: its head is one byte."""
-_pack_1, _pack_2, _pack_4, _pack_8 = (Struct(form).pack for form in (">BB", ">BH", ">BI", ">BQ"))
-
-
-def head(major: int, size: int) -> bytes:
-    """The shortest head of a major type (RFC 8949, section 3)."""
-    if size < 24:
-        return bytes((major | size,))
-    if size < 1 << 8:
-        return _pack_1(major | 24, size)
-    if size < 1 << 16:
-        return _pack_2(major | 25, size)
-    if size < 1 << 32:
-        return _pack_4(major | 26, size)
-    if size < 1 << 64:
-        return _pack_8(major | 27, size)
-    raise OverflowError(f"{size} does not fit into 64 bits")
 
 
 def _heads(major: int, count: int) -> list[bytes]:
@@ -69,19 +71,14 @@ _TEXT_HEADS, _ARRAY_HEADS = _heads(TEXT, 256), _heads(ARRAY, 256)
 
 def _write_integer(value: int) -> bytes:
     if 1 << 8 <= value < 1 << 16:
-        return _pack_2(25, value)
+        return pack_2(25, value)
     if 1 << 16 <= value < 1 << 32:
-        return _pack_4(26, value)
+        return pack_4(26, value)
     return head(UNSIGNED, value) if value >= 0 else head(NEGATIVE, -1 - value)
 
 
 def _write_bytes(value: bytes) -> bytes:
     return head(BYTES, len(value)) + value
-
-
-def write_text(value: str) -> bytes:
-    data = value.encode()
-    return head(TEXT, len(data)) + data
 
 
 _write_word = lru_cache(maxsize=1024)(write_text)
@@ -130,33 +127,6 @@ def _fixed_sequence(writes: list[Write]) -> Write:
     return write
 
 
-def exact_size(info: inspect.Type) -> int | None:
-    """The only length that bytes of this type have, if there is only one."""
-    if isinstance(info, inspect.BytesType) and info.min_length == info.max_length:
-        return info.min_length
-    return None
-
-
-def optional_part(info: inspect.UnionType) -> inspect.Type:
-    """What an optional field holds when it is not None. Values have no other unions."""
-    parts = [part for part in info.types if not isinstance(part, inspect.NoneType)]
-    if len(parts) != 1 or len(info.types) != 2:
-        raise TypeError("values have no unions but with None")
-    return parts[0]
-
-
-def words_of(info: inspect.Type) -> list[str]:
-    """The words that a field of one of several words may hold."""
-    words: list[Any] = []
-    if isinstance(info, inspect.EnumType):
-        words = list(info.cls)
-    elif isinstance(info, inspect.LiteralType):
-        words = list(info.values)
-    if not words or not all(isinstance(word, str) and len(word.encode()) <= WORD_BYTES_MAX for word in words):
-        raise TypeError(f"values have no fields of type {info}")
-    return words
-
-
 def _write_for(info: inspect.Type) -> Write:
     """The encoder of whatever has this type."""
     match info:
@@ -187,28 +157,9 @@ def _write_for_each(info: inspect.Type) -> Write:
     return _write_word if short else _write_for(info)
 
 
-class Entry(NamedTuple):
-    """One entry of a map: the bytes of its key, with the whole entry if that is constant, and else its field."""
-
-    constant: bytes
-    field: inspect.Field | None
-
-
-def entries_of(kind: type[msgspec.Struct], extra: dict[str, int]) -> list[Entry]:
-    """The entries of a value of `kind` in their order: its fields, its `type` tag if it has one, and `extra`. The order
-    is that of encoded keys, bytewise; for text keys that is length first."""
-    info = inspect.type_info(kind)
-    assert isinstance(info, inspect.StructType)
-    found = {key: Entry(write_text(key) + _write_integer(number), None) for key, number in extra.items()}
-    if info.tag is not None:
-        found[str(info.tag_field)] = Entry(write_text(str(info.tag_field)) + write_text(str(info.tag)), None)
-    found |= {field.name: Entry(write_text(field.name), field) for field in info.fields}
-    return [found[key] for key in sorted(found, key=lambda key: (len(key.encode()), key.encode()))]
-
-
 def map_encoder(kind: type[msgspec.Struct], extra: dict[str, int]) -> Write:
     """Values of `kind` as a map: its fields, its `type` tag if it has one, and the constant entries of `extra`."""
-    entries = entries_of(kind, extra)
+    entries = entries_of(described(kind), extra)
     write_any, source = _entry_by_entry(entries), _Source()
     source.add_map(entries, "value")
     scope = {**_SCOPE, **source.scope, "write_any": write_any}
@@ -282,7 +233,7 @@ class _Source:
         encoded = isinstance(info, inspect.StrType | inspect.EnumType)
         self._lines.append(f"    {name} = {value}" + (".encode()" if encoded else ""))
         if isinstance(info, inspect.StructType):
-            self.add_map(entries_of(info.cls, {}), name)
+            self.add_map(entries_of(info, {}), name)
         else:
             self._pieces += self._pieces_of(info, name)
 
