@@ -148,9 +148,7 @@ class Notary:
             raise BadCommitment("the escrow of another agreement", field="escrow")
         return opened
 
-    def _offer(
-        self, entry: RosterEntry, evidence: Evidence, context: tuple[Agreement, EscrowOpened, Job]
-    ) -> Offer:
+    def _offer(self, entry: RosterEntry, evidence: Evidence, context: tuple[Agreement, EscrowOpened, Job]) -> Offer:
         offer = evidence.members.get(entry)
         if offer is None:
             offer = evidence.members[entry] = self._promised(entry, evidence.offers)
