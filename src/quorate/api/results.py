@@ -12,9 +12,10 @@ from hmac import compare_digest
 from typing import Literal, NamedTuple
 
 from quorate.api.keyring import JobKeys
+from quorate.crypto.digests import EMPTY_BLOB
 from quorate.crypto.sealing import log_tag, open_from, public_log_tag, public_result_tag, result_tag
 from quorate.errors import BadCommitment, BadSeal, NotFinished, PeerError, QuorateError, UnknownBlob, WrongKey
-from quorate.model.codec import decode
+from quorate.model.codec import decode, encode
 from quorate.model.output import Log, Output
 from quorate.model.submission import Delivered, ResultView
 from quorate.model.units import Digest, JobId
@@ -79,7 +80,8 @@ async def _first_good(view: ResultView, part: Part, keys: Keys, fetch: Fetch) ->
     faults: list[QuorateError] = []
     for copy in view.delivered:
         try:
-            blob = await fetch(copy.result_digest if part == "result" else copy.log_digest)
+            digest = Digest(copy.result_digest if part == "result" else copy.log_digest)
+            blob = b"" if digest == EMPTY_BLOB else await fetch(digest)
             return _opened(view, part, keys.held, copy, blob) if keys.held else _plain(view, part, copy, blob)
         except (PeerError, UnknownBlob) as fault:
             faults.append(fault)
@@ -104,7 +106,10 @@ def _refuse_strange_key(view: ResultView, keys: Keys) -> None:
 
 
 def _opened(view: ResultView, part: Part, keys: JobKeys, copy: Delivered, blob: bytes) -> bytes:
-    plain = open_from(keys.seal_key, blob, output_info(keys.job, view.agreement, copy.member, part))
+    if part == "log" and not blob:
+        plain = encode(Log(stderr=b""))  # never sealed; whether it is the log that was voted on, the tag says
+    else:
+        plain = open_from(keys.seal_key, blob, output_info(keys.job, view.agreement, copy.member, part))
     make, agreed = (result_tag, view.tag) if part == "result" else (log_tag, view.log_tag)
     _refuse_other_tag(make(keys.out_key, JobId(view.job), view.agreement, plain), agreed, copy)
     return plain

@@ -71,10 +71,20 @@ class Ids(msgspec.Struct, frozen=True):
     digests: tuple[str, ...]
 
 
+class Ready(msgspec.Struct, frozen=True):
+    """A result that came along with the state of its job: the canonical bytes of the `result` value, and the first
+    copy it names (empty: to be fetched)."""
+
+    result: bytes
+    copy: bytes
+
+
 class Listing(msgspec.Struct, frozen=True):
-    """Jobs, newest first, without their notes."""
+    """Jobs without their notes: newest first, or in the order of the question. `results` are those that were asked
+    for."""
 
     jobs: tuple[JobView, ...]
+    results: tuple[Ready, ...] = ()
 
 
 def view_of(state: JobState, now_ms: Millis, *, notes: bool = True) -> JobView:

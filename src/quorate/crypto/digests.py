@@ -130,6 +130,10 @@ def blob_digest(data: bytes) -> Digest:
     return Digest(blake3(data).digest())
 
 
+EMPTY_BLOB = blob_digest(b"")
+"""The address of no bytes at all. They need no place in a store and are never fetched."""
+
+
 def hkdf(key: bytes, domain: str, size: int = DIGEST_BYTES) -> bytes:
     """A key for another use, `size` bytes from a uniform `key`. The salt is empty because the input is already
     uniform."""

@@ -314,7 +314,7 @@ class ProviderNode(PostingShell):
             return
 
         def ran(turn: Turn) -> None:
-            turn.blobs.extend(blobs)
+            turn.blobs.extend(blob for blob in blobs if blob)
             self._step(key, event, turn)
 
         self.put(ran)

@@ -10,12 +10,13 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from quorate.cohort.selection import wrapped_members
-from quorate.crypto.digests import blob_digest, body_digest
+from quorate.crypto.digests import EMPTY_BLOB, blob_digest, body_digest
 from quorate.crypto.signing import Identity
 from quorate.errors import IdempotencyConflict, InvalidField, QuorateError, UnknownJob
 from quorate.jobs import lifecycle
@@ -38,14 +39,24 @@ from quorate.jobs.state import (
 from quorate.model.agreement import EscrowOpened
 from quorate.model.assignment import Brief
 from quorate.model.codec import Value, decode, noun
-from quorate.model.effects import Conclude, Effect, Fetch, Keep, Match, Post, Send
+from quorate.model.effects import Effect, Fetch, Keep, Match, Post, Send
 from quorate.model.evidence import PARCEL_BYTES_MAX, Proven, Signed
 from quorate.model.job import Job
 from quorate.model.network import Genesis
 from quorate.model.offer import Offer
 from quorate.model.outcome import Receipt
 from quorate.model.settlement import Settlement
-from quorate.model.submission import Accepted, Draw, Draws, JobIds, Order, QuoteRequest, ResultView, Submission, Wraps
+from quorate.model.submission import (
+    Accepted,
+    Await,
+    Draws,
+    JobIds,
+    Order,
+    QuoteRequest,
+    ResultView,
+    Submission,
+    Wraps,
+)
 from quorate.model.transaction import Answer
 from quorate.model.units import Digest, JobId, Millis, NodeId
 from quorate.node import requester_views as views
@@ -55,12 +66,15 @@ from quorate.node.postbox import Letter
 from quorate.node.posting import POST_TIMER, PostingShell
 from quorate.node.shell import Turn, World, pack
 from quorate.node.trade import Trade
+from quorate.node.waiting import Waiting
 
 log = logging.getLogger("quorate.node")
 
 DONE_IN_MEMORY_MAX = 1_000
 """More than the saves under way hold: what is not saved yet must be found here."""
 STANDING_TIMER = b"\0standing"
+CANCEL_MS = 60_000
+"""Longest that a question to cancel is kept waiting for the guests to be gone."""
 KEPT = frozenset({"ack", "commit", "cancel_ack"})
 MEMBER_NOUNS = frozenset({"ack", "started", "commit", "opening", "delivery", "cancel_ack"})
 
@@ -80,7 +94,7 @@ class RequesterNode(PostingShell):
         self._agreements: dict[JobId, Signed] = {}
         self._client_keys: OrderedDict[bytes, bytes] = OrderedDict()
         self._decoder = msgspec.msgpack.Decoder(JobState)
-        self._changed = asyncio.Condition()
+        self._waiting = Waiting()
 
     def restore(self, turn: Turn) -> None:
         for _, row in self.world.store.scan("offer"):
@@ -150,11 +164,7 @@ class RequesterNode(PostingShell):
             self._done[state.job_id] = state
             if len(self._done) > DONE_IN_MEMORY_MAX:
                 self._done.popitem(last=False)
-        turn.after.append(self._tell)
-
-    async def _tell(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
+        turn.after.append(partial(self._waiting.changed, state))
 
     def met(self, peer: NodeId, turn: Turn) -> None:
         if peer == self.ledger:
@@ -191,8 +201,6 @@ class RequesterNode(PostingShell):
                 turn.blobs.append(effect.data)
             elif isinstance(effect, Fetch):
                 turn.after.append(lambda wish=effect: self._bring(job_id, wish))  # type: ignore[misc]
-            elif isinstance(effect, Conclude):
-                turn.after.append(self._tell)
 
     def _send_along(self, job_id: JobId, brief: Send, turn: Turn) -> None:
         """A small input travels with the brief."""
@@ -207,7 +215,8 @@ class RequesterNode(PostingShell):
         self._step(job_id, event, turn)
 
     async def _bring(self, job_id: JobId, wish: Fetch) -> None:
-        missing = await self.fetcher.bring(wish.digests, wish.sources)
+        wanted = tuple(digest for digest in wish.digests if digest != EMPTY_BLOB)
+        missing = await self.fetcher.bring(wanted, wish.sources)
         have = tuple(digest for digest in wish.digests if digest not in missing)
         self.put(lambda turn: self._step(job_id, Stored(have), turn))
 
@@ -260,7 +269,8 @@ class RequesterNode(PostingShell):
         if submission.blobs:
             await self.world.blobs.put_many(submission.blobs)
         self._require_blobs(jobs, {blob_digest(data) for data in submission.blobs})
-        return Accepted(jobs=tuple(await self._in_turn(lambda turn: self._begin_all(submission.orders, turn))))
+        begun = await self._in_turn(lambda turn: self._begin_all(submission.orders, turn))
+        return Accepted(jobs=tuple(begun), draws=views.NO_DRAWS)
 
     def _admitted(self, order: Order) -> Job:
         self.postbox.verify(order.job)
@@ -331,43 +341,11 @@ class RequesterNode(PostingShell):
 
     async def draws(self, ask: JobIds) -> Draws:
         """Draws of those jobs that wait for wraps, as soon as there is one."""
-        deadline = self.now() + min(ask.wait_ms, 60_000)
-        while True:
-            ready = [
-                self._draw(self.jobs[job]) for job in ask.jobs if job in self.jobs and self.jobs[job].stage == "wraps"
-            ]
-            ended = any(job not in self.jobs or self.jobs[job].stage not in ("matching", "escrow") for job in ask.jobs)
-            if ready or ended or not await self._change_before(deadline):
-                return Draws(draws=tuple(ready))
-
-    async def _change_before(self, deadline: int) -> bool:
-        left = deadline - self.now()
-        if left <= 0:
-            return False
-        async with self._changed:
-            try:
-                await asyncio.wait_for(self._changed.wait(), left / 1000)
-            except TimeoutError:
-                return False
-        return True
-
-    def _draw(self, state: JobState) -> Draw:
-        assert state.roster is not None
-        assert state.escrow is not None
-        assert state.agreement_signed is not None
-        offers = tuple(self.trade.signed_offer(entry.offer) for entry in state.roster.entries)
-        evidence = (state.agreement_signed, state.escrow.checkpoint, *offers)
-        return Draw(
-            job=state.job_id,
-            agreement=state.agreement_signed,
-            escrow=state.escrow,
-            roster=state.roster,
-            offers=offers,
-            bundles=tuple(
-                self.postbox.directory[signed.signer] for signed in {item.signer: item for item in evidence}.values()
-            ),
-            stamps=self.stamps.of(evidence),
-        )
+        early = [job for job in ask.jobs if job in self.jobs and not _past_draw(self.jobs[job])]
+        if len(early) == len(ask.jobs):
+            await self._waiting.until(_past_draw, early, least=1, timeout_ms=ask.wait_ms)
+        found = (self.jobs[job] for job in ask.jobs if job in self.jobs)
+        return views.draws([state for state in found if state.stage == "wraps"], self.postbox, self.trade)
 
     async def wrap(self, wraps: Wraps) -> None:
         """The client's wraps, for exactly the members that may be asked."""
@@ -402,20 +380,17 @@ class RequesterNode(PostingShell):
         rows = (self._decoder.decode(row) for _, row in self.world.store.scan("job"))
         return sorted(rows, key=lambda state: (state.submitted_ms, state.job_id), reverse=True)
 
-    async def wait(self, ask: JobIds) -> list[JobState]:
-        deadline = self.now() + min(ask.wait_ms, 60_000)
-        while True:
-            states = [self.state(job) for job in ask.jobs]
-            if all(state.stage == "done" for state in states) or not await self._change_before(deadline):
-                return states
+    async def wait(self, ask: Await) -> list[JobState]:
+        going_on = {job for job in ask.jobs if self.state(job).stage != "done"}
+        await self._waiting.until(_settled, going_on, least=len(going_on), timeout_ms=ask.wait_ms)
+        return [self.state(job) for job in ask.jobs]
 
     async def cancel(self, job: JobId) -> JobState:
         """Returns when the job has ended: its guests are gone then."""
         if not self.state(job).ended_ms:
             await self._in_turn(lambda turn: self._step(job, CancelAsked(), turn))
-            deadline = self.now() + 60_000
-            while not self.state(job).ended_ms and await self._change_before(deadline):
-                pass
+        if not self.state(job).ended_ms:
+            await self._waiting.until(_ended, (job,), least=1, timeout_ms=CANCEL_MS)
         return self.state(job)
 
     async def receipt(self, job: JobId) -> Receipt:
@@ -429,3 +404,15 @@ class RequesterNode(PostingShell):
 
     def overview(self) -> dict[str, object]:
         return views.overview(self, self.ledger, self.trade, len(self.jobs))
+
+
+def _past_draw(state: JobState) -> bool:
+    return state.stage not in ("matching", "escrow")
+
+
+def _ended(state: JobState) -> bool:
+    return bool(state.ended_ms)
+
+
+def _settled(state: JobState) -> bool:
+    return state.stage == "done"

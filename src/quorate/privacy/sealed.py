@@ -74,6 +74,9 @@ class SealedTier:
         tags = result_tag(key, job_id, place.agreement, output), log_tag(key, job_id, place.agreement, log)
         blobs = (
             seal_to(job.core.result_key, output, output_info(job, place.agreement, place.member, "result"), draw),
-            seal_to(job.core.result_key, log, output_info(job, place.agreement, place.member, "log"), draw),
+            # An empty log has nothing to hide: its size, which is public, says all. Its tag is keyed like any other.
+            seal_to(job.core.result_key, log, output_info(job, place.agreement, place.member, "log"), draw)
+            if execution.log
+            else b"",
         )
         return Sealed(claim(execution, tags, blobs), *blobs)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.support.desks import ECHO, BoxedDesk, open_door
+from tests.support.desks import ECHO, BoxedDesk, Draw, open_door
 
 from quorate.api.builder import Draft, Job
 from quorate.api.client import Client, aconnect, connect
@@ -27,7 +27,6 @@ from quorate.errors import (
     WorldError,
     WrongKey,
 )
-from quorate.model.submission import Draw
 from quorate.model.units import JobId
 
 
