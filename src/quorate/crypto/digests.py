@@ -9,6 +9,7 @@ domain: it is the address of content that other tools can compute. HKDF-SHA-256 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from blake3 import blake3
