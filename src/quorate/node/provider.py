@@ -295,7 +295,13 @@ class ProviderNode(PostingShell):
 
     async def _blob(self, digest: Digest) -> bytes | None:
         held = self._held.get(digest)
-        return held if held is not None else await self.world.blobs.get(digest)
+        if held is not None:
+            self._held.move_to_end(digest)
+            return held
+        data = await self.world.blobs.get(digest)
+        if data is not None:
+            self._hold(digest, data)
+        return data
 
     async def _sound(self, state: LeaseState, digest: Digest) -> bytes | None:
         """The blob; fetched again when the copy here has become corrupt, which reading it found out and removed."""
@@ -356,7 +362,7 @@ class ProviderNode(PostingShell):
         return lease.Ran(sealed.body, self.world.entropy.draw(32)), (sealed.result, sealed.log)
 
     def _hold(self, digest: bytes, data: bytes) -> None:
-        """Small blobs of jobs under way, at hand without a look into the store."""
+        """Small blobs of jobs under way and programs in use, at hand without a look into the store."""
         if len(data) <= INLINE_BYTES_MAX and digest not in self._held:
             self._held[digest] = data
             if len(self._held) > HELD_MAX:

@@ -188,10 +188,12 @@ class RequesterNode(PostingShell):
             self.timers.set(key, Millis(max(due, self.now() + 50)) if due is not None else None)
 
     def _carry_out(self, job_id: JobId, effects: tuple[Effect, ...], turn: Turn) -> None:
+        kept = {EMPTY_BLOB}
+        briefs = [effect for effect in effects if isinstance(effect, Send) and isinstance(effect.value, Brief)]
+        if briefs:
+            self._send_along(job_id, briefs, turn)
         for effect in effects:
             if isinstance(effect, Send):
-                if isinstance(effect.value, Brief):
-                    self._send_along(job_id, effect, turn)
                 turn.send(effect.to, effect.value, after_save=effect.after_save)
             elif isinstance(effect, Post):
                 self.post(job_id, effect)
@@ -199,15 +201,19 @@ class RequesterNode(PostingShell):
                 self._match(job_id, turn)
             elif isinstance(effect, Keep):
                 turn.blobs.append(effect.data)
+                kept.add(blob_digest(effect.data))
+            elif isinstance(effect, Fetch) and kept.issuperset(effect.digests):
+                turn.after.append(lambda wish=effect: self._stored(job_id, wish.digests))  # type: ignore[misc]
             elif isinstance(effect, Fetch):
                 turn.after.append(lambda wish=effect: self._bring(job_id, wish))  # type: ignore[misc]
 
-    def _send_along(self, job_id: JobId, brief: Send, turn: Turn) -> None:
+    def _send_along(self, job_id: JobId, briefs: Iterable[Send], turn: Turn) -> None:
         """A small input travels with the brief."""
         job = self.jobs[job_id].value
         data = self.world.blobs.read_range(job.input_digest, 0, PARCEL_BYTES_MAX + 1)
         if data is not None and len(data) <= PARCEL_BYTES_MAX:
-            turn.send_along(brief.to, data, after_save=brief.after_save)
+            for brief in briefs:
+                turn.send_along(brief.to, data, after_save=brief.after_save)
 
     def _match(self, job_id: JobId, turn: Turn) -> None:
         state = self.jobs[job_id]
@@ -217,8 +223,10 @@ class RequesterNode(PostingShell):
     async def _bring(self, job_id: JobId, wish: Fetch) -> None:
         wanted = tuple(digest for digest in wish.digests if digest != EMPTY_BLOB)
         missing = await self.fetcher.bring(wanted, wish.sources)
-        have = tuple(digest for digest in wish.digests if digest not in missing)
-        self.put(lambda turn: self._step(job_id, Stored(have), turn))
+        self._stored(job_id, tuple(digest for digest in wish.digests if digest not in missing))
+
+    def _stored(self, job_id: JobId, digests: tuple[Digest, ...]) -> None:
+        self.put(lambda turn: self._step(job_id, Stored(digests), turn))
 
     # Ledger
 
