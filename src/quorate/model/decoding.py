@@ -124,8 +124,10 @@ def _sequence_of_size(info: inspect.Type, size: int, least: int, most: int) -> R
     """Byte strings of one known size with a head of two bytes, such as the digests of a path: a short list is taken at
     once."""
     step = 2 + size
-    firsts, seconds = (bytes([byte]) * _SHORT for byte in head(BYTES, size))
-    unpacks = [struct.Struct(f"2x{size}s" * length).unpack_from for length in range(_SHORT)]
+    first, second = (bytes([byte]) for byte in head(BYTES, size))
+    forms = [
+        (first * count, second * count, struct.Struct(f"2x{size}s" * count).unpack_from) for count in range(_SHORT)
+    ]
     read_long = _sequence(_reader_for(info), least, most)
 
     def read_all(data: bytes, at: int) -> tuple[tuple[bytes, ...], int]:
@@ -134,11 +136,10 @@ def _sequence_of_size(info: inspect.Type, size: int, least: int, most: int) -> R
             return read_long(data, at)
         at += 1
         end = at + step * length
-        if data[at:end:step] != firsts[:length] or data[at + 1 : end : step] != seconds[:length]:
+        firsts, seconds, unpack = forms[length]
+        if data[at:end:step] != firsts or data[at + 1 : end : step] != seconds or not least <= length <= most:
             raise Otherwise
-        if not least <= length <= most:
-            raise Otherwise
-        return unpacks[length](data, at), end
+        return unpack(data, at), end
 
     return read_all
 

@@ -17,7 +17,7 @@ own type definitions and nothing else. That of a `DeliveryAck` is (`quorate.mode
 
 `write_any` goes entry by entry; it is for values whose bytes are not as long as their type says, which nobody decodes.
 A type never holds itself.
-`cbor2` writes the same bytes through a general canonical mode that takes about twenty times as long (docs/adr/0006);
+`cbor2` writes the same bytes through a general canonical mode that takes about six times as long (docs/adr/0006);
 the tests hold the two equal.
 """
 
