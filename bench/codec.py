@@ -1,8 +1,9 @@
 """Encoding and strict decoding of the values that jobs are made of, against `cbor2`.
 
 Its side of encoding is its canonical mode over msgspec's plain data; its side of decoding is `loads`, the same
-canonical mode to compare with the bytes, and msgspec's conversion to the type. Each round measures both sides, one after
-the other, in processor time. The ratio of a kind is the median of its rounds, the figure is the geometric mean of all.
+canonical mode to compare with the bytes, and msgspec's conversion to the type. Each round measures both sides, one
+after the other, in processor time. The ratio of a kind is the median of its rounds, the figure is the geometric mean
+of all.
 """
 
 from __future__ import annotations
