@@ -5,7 +5,7 @@ takes these places as they must be and raises `Otherwise` (or any of `OTHERWISE`
 else; it never says what is wrong. So it reads canonical bytes only, by construction, and needs no second encoding to
 compare with; whatever it does not read is judged by `cbor2` and `msgspec` (`model/codec.py`), which name the fault.
 
-That of a `DeliveryAck` is (`quorate.model.claim`):
+That of a `DeliveryAck` is:
 
     def read(data, at):
         end = at + 28
@@ -77,7 +77,9 @@ OTHERWISE = (Otherwise, IndexError, KeyError, ValueError, TypeError, struct.erro
 that is not Unicode, or what the type itself refuses."""
 
 _SHORT = 24
+"""Lists of digests below this are read at once; their head is one byte."""
 _ANY = 1 << 64
+"""More than any list has."""
 _EMPTY = head(ARRAY, 0)
 _WIDER = ((24, ">B", 24), (25, ">H", 1 << 8), (26, ">I", 1 << 16), (27, ">Q", 1 << 32))
 _LONG = {marker: (struct.Struct(form).unpack_from, struct.calcsize(form), least) for marker, form, least in _WIDER}
@@ -124,8 +126,10 @@ def _sequence_of_size(info: inspect.Type, size: int, least: int, most: int) -> R
     """Byte strings of one known size with a head of two bytes, such as the digests of a path: a short list is taken at
     once."""
     step = 2 + size
-    firsts, seconds = (bytes([byte]) * _SHORT for byte in head(BYTES, size))
-    unpacks = [struct.Struct(f"2x{size}s" * length).unpack_from for length in range(_SHORT)]
+    first, second = (bytes([byte]) for byte in head(BYTES, size))
+    forms = [
+        (first * count, second * count, struct.Struct(f"2x{size}s" * count).unpack_from) for count in range(_SHORT)
+    ]
     read_long = _sequence(_reader_for(info), least, most)
 
     def read_all(data: bytes, at: int) -> tuple[tuple[bytes, ...], int]:
@@ -134,11 +138,10 @@ def _sequence_of_size(info: inspect.Type, size: int, least: int, most: int) -> R
             return read_long(data, at)
         at += 1
         end = at + step * length
-        if data[at:end:step] != firsts[:length] or data[at + 1 : end : step] != seconds[:length]:
+        firsts, seconds, unpack = forms[length]
+        if data[at:end:step] != firsts or data[at + 1 : end : step] != seconds or not least <= length <= most:
             raise Otherwise
-        if not least <= length <= most:
-            raise Otherwise
-        return unpacks[length](data, at), end
+        return unpack(data, at), end
 
     return read_all
 
@@ -178,6 +181,7 @@ class _Source:
         """The function that reads all that was added and returns `result`."""
         self._end_run()
         lines = ["def read(data, at):", *(f"    {line}" for line in self._lines), f"    return {result}, at"]
+        # The source consists of names and numbers of our own types; nothing received is ever in it.
         exec(compile("\n".join(lines), f"<reader of {result[:40]}>", "exec"), self._scope)
         read: Read = self._scope["read"]
         return read

@@ -2,7 +2,7 @@
 
 The keys of a type, their order and their bytes are known when its first value is encoded. So the function of a type is
 one expression, in which the constant bytes between two fields are one literal. It is put together as source from our
-own type definitions and nothing else. That of a `DeliveryAck` is (`quorate.model.claim`):
+own type definitions and nothing else. That of a `DeliveryAck` is, but for line breaks and joined literals:
 
     def write(value):
         f0 = value.round
@@ -16,9 +16,8 @@ own type definitions and nothing else. That of a `DeliveryAck` is (`quorate.mode
             b'gnetworkX ', f1, b'iagreementX ', f2, b'mresult_digestX ', f3))
 
 `write_any` goes entry by entry; it is for values whose bytes are not as long as their type says, which nobody decodes.
-A type never holds itself.
-`cbor2` writes the same bytes through a general canonical mode that takes about twenty times as long (docs/adr/0006);
-the tests hold the two equal.
+A type never holds itself. `cbor2` writes the same bytes through a general canonical mode that takes about six times as
+long (docs/adr/0006); the tests hold the two equal.
 """
 
 from __future__ import annotations
@@ -57,7 +56,9 @@ Write: TypeAlias = Callable[[Any], bytes]
 
 _EMPTY = b"\x80"
 _SHORT = 64
+"""Lists of digests below this are written at once."""
 WORD_CHARS_MAX = 128
+"""Lists of texts no longer than this hold words, the same few again and again."""
 
 
 def _heads(major: int, count: int) -> list[bytes]:
@@ -82,7 +83,6 @@ def _write_bytes(value: bytes) -> bytes:
 
 
 _write_word = lru_cache(maxsize=1024)(write_text)
-"""For lists of short texts: the same few words again and again."""
 
 
 def _write_bool(value: bool) -> bytes:
@@ -163,6 +163,7 @@ def map_encoder(kind: type[msgspec.Struct], extra: dict[str, int]) -> Write:
     write_any, source = _entry_by_entry(entries), _Source()
     source.add_map(entries, "value")
     scope = {**_SCOPE, **source.scope, "write_any": write_any}
+    # The source consists of names and numbers of our own types; nothing received is ever in it.
     exec(compile(source.text(), f"<encoder of {kind.__name__}>", "exec"), scope)
     write: Write = scope["write"]
     return write

@@ -15,7 +15,7 @@ UNSIGNED, NEGATIVE, BYTES, TEXT, ARRAY, MAP = 0x00, 0x20, 0x40, 0x60, 0x80, 0xA0
 FALSE, TRUE, NULL = b"\xf4", b"\xf5", b"\xf6"
 WORD_BYTES_MAX = 23
 """Longest word of a field that holds one of several: its head is one byte."""
-pack_1, pack_2, pack_4, pack_8 = (Struct(form).pack for form in (">BB", ">BH", ">BI", ">BQ"))
+_pack_1, pack_2, pack_4, _pack_8 = (Struct(form).pack for form in (">BB", ">BH", ">BI", ">BQ"))
 
 
 def head(major: int, size: int) -> bytes:
@@ -23,13 +23,13 @@ def head(major: int, size: int) -> bytes:
     if size < 24:
         return bytes((major | size,))
     if size < 1 << 8:
-        return pack_1(major | 24, size)
+        return _pack_1(major | 24, size)
     if size < 1 << 16:
         return pack_2(major | 25, size)
     if size < 1 << 32:
         return pack_4(major | 26, size)
     if size < 1 << 64:
-        return pack_8(major | 27, size)
+        return _pack_8(major | 27, size)
     raise OverflowError(f"{size} does not fit into 64 bits")
 
 
