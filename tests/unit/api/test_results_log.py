@@ -88,7 +88,7 @@ def published_copies(desk: BoxedDesk, private_draft: Draft, parties: Parties, ra
     assert made.keys is not None
     job, offers = decode(made.body, Job), tuple(offer for _, offer in desk.offers[:2])
     copies: list[tuple[NodeId, Any]] = []
-    for (party, _), wrap in zip(desk.offers, wraps_of(made.keys, Drawn(AGREEMENT, offers)).wraps, strict=False):
+    for (party, _), wrap in zip(desk.offers, wraps_of(job, made.keys, Drawn(AGREEMENT, offers)).wraps, strict=False):
         place = Place(party.node_id, AGREEMENT, party.seal_key)
         opened = SealedTier().open(job, place, wrap.sealed, made.blob)
         copies.append((party.node_id, SealedTier().seal(job, place, opened, ran, os.urandom)))
