@@ -33,13 +33,13 @@ from quorate.model.agreement import Agreement, EscrowOpened, Roster, RosterEntry
 from quorate.model.codec import decode
 from quorate.model.evidence import Signed
 from quorate.model.job import Job
-from quorate.model.network import Genesis
+from quorate.model.network import Checkpoint, Genesis
 from quorate.model.offer import Offer
 from quorate.model.policy import Proof
 from quorate.model.signature import SALT_BYTES, Stamp
 from quorate.model.submission import Draw, Draws
 from quorate.model.units import Digest, JobId, NodeId
-from quorate.node.ledger_view import check_proven
+from quorate.node.ledger_view import check_checkpoint, check_inclusion
 from quorate.node.postbox import Directory, Postbox, StampBook
 
 
@@ -52,11 +52,12 @@ class Drawn(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """What the draws of one answer rest on, by digest, and the members whose offers were found good."""
+    """What the draws of one answer rest on, by digest, and what was found good: offers of members, checkpoints."""
 
     rosters: dict[Digest, Roster]
     offers: dict[Digest, Signed]
     members: dict[RosterEntry, Offer]
+    checkpoints: dict[Signed, Checkpoint]
 
 
 class Notary:
@@ -105,6 +106,7 @@ class Notary:
             {value_digest(roster): roster for roster in answer.rosters},
             {body_digest("offer", signed.body): signed for signed in answer.offers},
             {},
+            {},
         )
 
     def check(self, draw: Draw, evidence: Evidence, job: Job, job_id: JobId) -> Drawn:
@@ -112,7 +114,7 @@ class Notary:
         with self._lock:
             terms = self._terms(draw, job, job_id)
             agreement = body_digest("agreement", draw.agreement.body)
-            opened = self._opened(draw, terms, agreement)
+            opened = self._opened(draw, terms, agreement, evidence.checkpoints)
             roster = evidence.rosters.get(Digest(terms.roster))
             if roster is None:
                 raise BadCommitment("not the one the agreement commits to", field="roster")
@@ -132,7 +134,9 @@ class Notary:
             raise BadCommitment("not on the terms of the job", field="agreement")
         return terms
 
-    def _opened(self, draw: Draw, terms: Agreement, agreement: Digest) -> EscrowOpened:
+    def _opened(
+        self, draw: Draw, terms: Agreement, agreement: Digest, checked: dict[Signed, Checkpoint]
+    ) -> EscrowOpened:
         sequencer = terms.ledger_trust.sequencer
         if draw.escrow.checkpoint.signer != sequencer:
             raise BadSignature("the checkpoint is not of the sequencer that the agreement names", field="sequencer")
@@ -142,7 +146,10 @@ class Notary:
                 field="ledger_trust",
                 fix="use an independent sequencer",
             )
-        check_proven(draw.escrow, self.genesis, self._postbox)
+        signed = draw.escrow.checkpoint
+        if signed not in checked:
+            checked[signed] = check_checkpoint(signed, self.genesis, self._postbox)
+        check_inclusion(draw.escrow, checked[signed])
         opened = decode(draw.escrow.event, EscrowOpened)
         if (opened.network, opened.agreement, opened.job) != (self.network, agreement, terms.job):
             raise BadCommitment("the escrow of another agreement", field="escrow")

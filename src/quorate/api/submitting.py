@@ -22,6 +22,7 @@ from quorate.api.sealing import Parties, SealedJob, seal, wraps_of
 from quorate.crypto.digests import blob_digest
 from quorate.errors import IdempotencyConflict, InvalidField, PeerError, QuorateError, UnknownJob, UserError, WorldError
 from quorate.model.codec import encode
+from quorate.model.job import Job
 from quorate.model.submission import Accepted, Await, Draws, JobIds, JobWraps, Order, Submission, Wraps
 from quorate.model.units import KIB, MIB, Digest, JobId, Millis
 
@@ -47,7 +48,7 @@ class Submitter:
         self._courier = courier
         self._draw = draw
         self._there: set[Digest] = set()
-        self._fresh: dict[JobId, JobKeys] = {}
+        self._fresh: dict[JobId, tuple[Job, JobKeys]] = {}
         self._finished: OrderedDict[JobId, None] = OrderedDict()
 
     async def submit(self, draft: Draft, key: str = "") -> JobId:
@@ -151,9 +152,9 @@ class Submitter:
         """Sealed, and their keys durable."""
         now = Millis(time.time_ns() // 1_000_000)
         sealed = [seal(draft, self._parties, now, self._draw) for draft in drafts]
-        fresh = {job.job_id: job.keys for job in sealed if job.keys is not None}
+        fresh = {each.job_id: (each.job, each.keys) for each in sealed if each.keys is not None}
         if fresh:
-            self._keyring.save(fresh.values())
+            self._keyring.save(keys for _, keys in fresh.values())
         self._fresh |= fresh
         return sealed
 
@@ -252,11 +253,16 @@ class Submitter:
         for draw in answer.draws:
             job = JobId(draw.job)
             try:
-                keys = self._fresh.pop(job, None) or self._keyring.load(job)
-                wraps.append(wraps_of(keys, self._notary.check(draw, evidence, keys.job, job)))
+                fresh = self._fresh.pop(job, None)
+                value, keys = fresh or self._loaded(job)
+                wraps.append(wraps_of(value, keys, self._notary.check(draw, evidence, value, job)))
             except QuorateError as fault:
                 faults[job] = fault
         return wraps, faults
+
+    def _loaded(self, job: JobId) -> tuple[Job, JobKeys]:
+        keys = self._keyring.load(job)
+        return keys.job, keys
 
     def _finish(self, jobs: Iterable[JobId]) -> None:
         for job in jobs:

@@ -45,13 +45,22 @@ def sequencer_of(genesis: Genesis) -> NodeId:
 
 def check_proven(proven: Proven, genesis: Genesis, postbox: Postbox) -> Checkpoint:
     """Raises BadSignature unless the event is in the log under a checkpoint that a key of the genesis signed."""
-    if proven.checkpoint.signer not in {node_id(bundle) for bundle in genesis.ledger}:
+    checkpoint = check_checkpoint(proven.checkpoint, genesis, postbox)
+    check_inclusion(proven, checkpoint)
+    return checkpoint
+
+
+def check_checkpoint(signed: Signed, genesis: Genesis, postbox: Postbox) -> Checkpoint:
+    if signed.signer not in {node_id(bundle) for bundle in genesis.ledger}:
         raise BadSignature("not a key of the ledger", field="checkpoint")
-    if proven.checkpoint.noun != "checkpoint":
+    if signed.noun != "checkpoint":
         raise BadSignature("not a checkpoint", field="checkpoint")
-    postbox.verify(proven.checkpoint)
-    checkpoint = decode(proven.checkpoint.body, Checkpoint)
+    postbox.verify(signed)
+    checkpoint = decode(signed.body, Checkpoint)
     if checkpoint.network != postbox.network:
         raise BadSignature("of another network", field="checkpoint")
-    verify(checkpoint.root, event_leaf(proven.event), proven.index, checkpoint.size, proven.path)
     return checkpoint
+
+
+def check_inclusion(proven: Proven, checkpoint: Checkpoint) -> None:
+    verify(checkpoint.root, event_leaf(proven.event), proven.index, checkpoint.size, proven.path)

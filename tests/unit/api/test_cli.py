@@ -18,7 +18,7 @@ from tests.support.terminal import Cli, cli_for
 from quorate.api import cli_tree, problems
 from quorate.errors import PathTooLong
 
-HEAVY = {"wasmtime", "zenoh", "fastapi", "cryptography", "httpx2", "uvicorn", "asyncio", "cbor2", "rich.markdown"}
+HEAVY = {"wasmtime", "zenoh", "fastapi", "cryptography", "h11", "uvicorn", "asyncio", "cbor2", "rich.markdown"}
 HELP_CPU_S_MAX = 0.3
 
 

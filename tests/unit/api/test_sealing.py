@@ -49,7 +49,7 @@ def keys_of(sealed: SealedJob) -> JobKeys:
 
 def wrapped_for(sealed: SealedJob, desk: BoxedDesk) -> list[tuple[Any, bytes]]:
     offers = tuple(offer for _, offer in desk.offers[:2])
-    wraps = wraps_of(keys_of(sealed), Drawn(AGREEMENT, offers)).wraps
+    wraps = wraps_of(sealed.job, keys_of(sealed), Drawn(AGREEMENT, offers)).wraps
     return [(party, wrap.sealed) for (party, _), wrap in zip(desk.offers, wraps, strict=False)]
 
 
