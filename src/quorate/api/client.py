@@ -118,10 +118,10 @@ class Client:
         async for data in self._courier.events(f"/v1/jobs/{_named(job)}/events"):
             yield msgspec.json.decode(data, type=JobView)
 
-    async def wait(self, job: str, timeout_s: float | None = None) -> Result:
-        """The result, once the job is settled. Raises the JobError it ended with, or WorldError when `timeout_s` is
-        over."""
-        listing = await self._when_settled(job, timeout_s, results=True)
+    async def wait(self, job: str, timeout_s: float | None = None, *, final: bool = True) -> Result:
+        """The result, once the job is settled; as soon as it is there if not `final`. Raises the JobError it ended
+        with, or WorldError when `timeout_s` is over."""
+        listing = await self._when(job, timeout_s, final=final, results=True)
         (view,) = listing.jobs
         if view.state != "completed":
             raise error_named(view.error or "JobFailed", view.detail or f"the job is {view.state}")
@@ -129,18 +129,18 @@ class Client:
 
     async def wait_settled(self, job: str, timeout_s: float | None = None) -> JobView:
         """The final state, whatever it is. A job whose wraps are still due (its submitter died) is given them."""
-        return (await self._when_settled(job, timeout_s, results=False)).jobs[0]
+        return (await self._when(job, timeout_s, final=True, results=False)).jobs[0]
 
-    async def _when_settled(self, job: str, timeout_s: float | None, *, results: bool) -> Listing:
+    async def _when(self, job: str, timeout_s: float | None, *, final: bool, results: bool) -> Listing:
         until = None if timeout_s is None else time.monotonic() + timeout_s
         named = _named(job)
         job_id = _id(named if len(named) == 2 * DIGEST_BYTES else (await self.status(named)).job)
         # A job that this client has not seen through may wait for wraps: that is asked first.
         left_ms = _left_ms(until) if self._submitter.has_finished(job_id) else 0
         while True:
-            listing = await self._settled([job_id], max(0, left_ms), results=results)
+            listing = await self._listing(Await(jobs=(job_id,), wait_ms=max(0, left_ms), final=final, results=results))
             (view,) = listing.jobs
-            if view.settled:
+            if view.settled or (view.ended and not final):
                 return listing
             if view.needs_wraps and self._keyring.has(job_id):
                 await self._submitter.wrap_when_drawn([job_id])
@@ -160,12 +160,12 @@ class Client:
         for start in range(0, len(ids), 1024):
             part = ids[start : start + 1024]
             while not all((found := views.get(job.hex())) and found.settled for job in part):
-                views.update({view.job: view for view in (await self._settled(part, WAIT_MS)).jobs})
+                ask = Await(jobs=part, wait_ms=WAIT_MS, final=True, results=False)
+                views.update({view.job: view for view in (await self._listing(ask)).jobs})
         return tuple(views[job.hex()] for job in ids)
 
-    async def _settled(self, jobs: Sequence[JobId], wait_ms: int, *, results: bool = False) -> Listing:
-        question = encode(Await(jobs=tuple(jobs), wait_ms=wait_ms, results=results))
-        return await self._courier.view("/v1/wait", Listing, question, wait_ms)
+    async def _listing(self, ask: Await) -> Listing:
+        return await self._courier.view("/v1/wait", Listing, encode(ask), ask.wait_ms)
 
     async def result(self, job: str) -> Result:
         """The result of a job that has one now. Raises NotFinished or the JobError it ended with."""
@@ -290,8 +290,8 @@ class Quorate:
         finally:
             self._run(_closed(views))
 
-    def wait(self, job: str, timeout_s: float | None = None) -> Result:
-        return self._run(self._client.wait(job, timeout_s))
+    def wait(self, job: str, timeout_s: float | None = None, *, final: bool = True) -> Result:
+        return self._run(self._client.wait(job, timeout_s, final=final))
 
     def wait_settled(self, job: str, timeout_s: float | None = None) -> JobView:
         return self._run(self._client.wait_settled(job, timeout_s))

@@ -68,7 +68,7 @@ class Desk(Protocol):
         ...
 
     async def wait(self, ask: Await) -> list[JobState]:
-        """Answers when all are settled, or `wait_ms` passed."""
+        """Answers when all are settled (or, unless `final`, have ended), or `wait_ms` passed."""
         ...
 
     async def cancel(self, job: JobId) -> JobState:
@@ -138,11 +138,11 @@ async def submit(desk: Desk, submission: Submission) -> Accepted:
 
 
 async def results(desk: Desk, states: Iterable[JobState]) -> list[tuple[ResultView, bytes | None]]:
-    """The results of those jobs that are completed and settled, each with its first copy unless that is large or gone
+    """The results of those jobs that are completed, each with its first copy unless that is large or gone
     or `RESULTS_BYTES_MAX` of them are full."""
     found, left = [], RESULTS_BYTES_MAX
     for state in states:
-        if state.condition == "completed" and state.stage == "done":
+        if state.condition == "completed":
             view = desk.result(state.job_id)
             copy = await _small(desk, Digest(view.delivered[0].result_digest)) if view.delivered and left > 0 else None
             left -= len(copy or b"")

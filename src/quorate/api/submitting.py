@@ -225,7 +225,7 @@ class Submitter:
         if answer.draws:
             await self._wrap(answer, set(jobs))
             return {JobId(draw.job): None for draw in answer.draws}
-        question = encode(Await(jobs=tuple(jobs), wait_ms=0, results=False))
+        question = encode(Await(jobs=tuple(jobs), wait_ms=0, final=True, results=False))
         views = (await self._courier.view("/v1/wait", Listing, question)).jobs
         over = {JobId(bytes.fromhex(view.job)): view for view in views if view.ended or view.round}
         return {job: view for job, view in over.items() if job in jobs}

@@ -47,11 +47,12 @@ class JobIds(Value, frozen=True, tag="job_ids"):
 
 
 class Await(Value, frozen=True, tag="await"):
-    """Asks for the states of jobs once all of them are settled, or `wait_ms` is over; with `results`, for the results
-    that are there then too."""
+    """Asks for the states of jobs once all of them are settled (`final`) or have ended, or `wait_ms` is over; with
+    `results`, for the results that are there then too."""
 
     jobs: Annotated[tuple[Job32, ...], Many]
     wait_ms: Count
+    final: bool
     results: bool
 
 

@@ -389,8 +389,9 @@ class RequesterNode(PostingShell):
         return sorted(rows, key=lambda state: (state.submitted_ms, state.job_id), reverse=True)
 
     async def wait(self, ask: Await) -> list[JobState]:
-        going_on = {job for job in ask.jobs if self.state(job).stage != "done"}
-        await self._waiting.until(_settled, going_on, least=len(going_on), timeout_ms=ask.wait_ms)
+        reached = _settled if ask.final else _ended
+        going_on = {job for job in ask.jobs if not reached(self.state(job))}
+        await self._waiting.until(reached, going_on, least=len(going_on), timeout_ms=ask.wait_ms)
         return [self.state(job) for job in ask.jobs]
 
     async def cancel(self, job: JobId) -> JobState:

@@ -82,7 +82,7 @@ async def test_bytes_that_are_not_the_canonical_value(http: httpx2.AsyncClient, 
 
 async def test_a_question_may_not_wait_for_ever(http: httpx2.AsyncClient) -> None:
     asked = (
-        ("/v1/wait", Await(jobs=(), wait_ms=60_001, results=True)),
+        ("/v1/wait", Await(jobs=(), wait_ms=60_001, final=True, results=True)),
         ("/v1/draws", JobIds(jobs=(), wait_ms=60_001)),
         ("/v1/jobs", Submission(orders=(), stamps=(), bundles=(), blobs=(), wait_ms=60_001)),
     )
@@ -91,7 +91,7 @@ async def test_a_question_may_not_wait_for_ever(http: httpx2.AsyncClient) -> Non
 
 
 async def test_a_question_may_not_wait_backwards(http: httpx2.AsyncClient) -> None:
-    body = encode(Await(jobs=(), wait_ms=-1, results=False))
+    body = encode(Await(jobs=(), wait_ms=-1, final=True, results=False))
     refused(await http.post("/v1/wait", content=body), 400, "MalformedBytes")
 
 
@@ -212,7 +212,7 @@ async def test_closing_does_not_wait_for_a_reader_that_waits(desk: BoxedDesk, tm
         await asyncio.sleep(0.01)
     transport = httpx2.AsyncHTTPTransport(uds=str(path))
     async with httpx2.AsyncClient(transport=transport, base_url="http://door") as http:
-        body = encode(Await(jobs=(), wait_ms=60_000, results=False))
+        body = encode(Await(jobs=(), wait_ms=60_000, final=True, results=False))
         desk.wait = lambda ask: asyncio.sleep(60)  # type: ignore[assignment, method-assign]
         waiting = asyncio.create_task(http.post("/v1/wait", content=body, timeout=60))
         await asyncio.sleep(0.2)
