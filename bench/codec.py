@@ -57,7 +57,7 @@ def values() -> list[Value]:
     brief = Brief(
         job=signed("job", bytes(2400)), agreement=signed("agreement", encode(agreement())), escrow=proven, roster=roster
     )
-    envelope = Envelope(stamp=stamp, leaves=(leaf,) * 32, stamps=(stamp,), parcels=())
+    envelope = Envelope(stamp=stamp, plain=(), leaves=(leaf,) * 32, stamps=(stamp,), parcels=())
     closed = RoundClose(
         network=HASH, agreement=HASH, round=1, members=PATH[:3], commits=PATH[:3], salt=HASH, audit_seed=HASH
     )
