@@ -11,6 +11,7 @@ from quorate.execute.bytecode.journal import Journal
 from quorate.execute.bytecode.opcodes import CELL_MAX, CELL_MIN, TABLE, Op, Surcharge, Trap
 from quorate.execute.bytecode.verify import Contract
 
+_CYCLES: Final = {op: row.cycles for op, row in TABLE.items()}
 CALL_DEPTH_MAX: Final = 64
 """The most functions that are active at once, the one called from outside included."""
 
@@ -37,17 +38,22 @@ class Machine:
         self.journal = journal
         self.left = cycles
         self.frames: list[Frame] = []
+        self.frame: Frame
+        self.instruction: Instruction
         self.pc = 0
         self.ended = False
         self.results: tuple[int, ...] = ()
 
-    @property
-    def frame(self) -> Frame:
-        return self.frames[-1]
+    def enter(self, frame: Frame) -> None:
+        """Makes `frame` the active one, before the first instruction of its function."""
+        self.frames.append(frame)
+        self.frame = frame
+        self.pc = frame.function.start
 
-    @property
-    def instruction(self) -> Instruction:
-        return self.contract.code[self.pc]
+    def fetch(self) -> Instruction:
+        """The instruction at `pc`, which the next instruction function acts on."""
+        self.instruction = self.contract.code[self.pc]
+        return self.instruction
 
     def push(self, value: int) -> None:
         self.frame.stack.append(value)
@@ -64,7 +70,7 @@ class Machine:
 
     def charge(self, op: Op) -> None:
         """Pays the cycles of `op`, or ends the run with nothing of it done."""
-        self._pay(TABLE[op].cycles)
+        self._pay(_CYCLES[op])
 
     def charge_length(self, surcharge: Surcharge | None, length: int) -> None:
         """Pays for `length` bytes."""
@@ -94,18 +100,18 @@ class Machine:
         if base + function.locals + function.stack > self.contract.container.max_cells:
             raise Trapped(Trap.STACK_OVERFLOW)
         arguments = self.pop_many(function.parameters)
-        self.frames.append(Frame(function, arguments, base, self.instruction.after))
-        self.pc = function.start
+        self.enter(Frame(function, arguments, base, self.instruction.after))
 
     def leave(self) -> None:
         """Hands the results of the function to its caller, or ends the run with them."""
-        frame = self.frames[-1]
+        left = self.frame
         if len(self.frames) == 1:
-            self.end(tuple(frame.stack))
+            self.end(tuple(left.stack))
             return
         self.frames.pop()
-        self.frame.stack += frame.stack
-        self.pc = frame.back
+        self.frame = self.frames[-1]
+        self.frame.stack += left.stack
+        self.pc = left.back
 
     def end(self, results: tuple[int, ...]) -> None:
         self.ended = True

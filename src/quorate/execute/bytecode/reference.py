@@ -98,13 +98,12 @@ def start(contract: Contract, call: Call, state: State | None, context: Context)
     journal = Journal(state, context, container.max_state_size)
     machine = Machine(contract, memory, journal, min(call.cycles_max, container.max_cycles))
     function = container.functions[export.function]
-    machine.frames.append(Frame(function, cells, 0, function.start))
-    machine.pc = function.start
+    machine.enter(Frame(function, cells, base=0, back=function.start))
     return machine
 
 
 def _step_of(machine: Machine) -> Step:
-    frame, instruction = machine.frame, machine.instruction
+    frame, instruction = machine.frame, machine.fetch()
     return Step(
         instruction.pc,
         instruction.op,
@@ -124,7 +123,7 @@ def finish(machine: Machine, limit: int, trace: Trace | None = None) -> Outcome:
             pc = machine.pc
             if trace is not None:
                 trace(_step_of(machine))
-            INSTRUCTIONS[machine.instruction.op](machine)
+            INSTRUCTIONS[machine.fetch().op](machine)
     except Trapped as end:
         used = limit if end.trap is Trap.OUT_OF_CYCLES else limit - machine.left
         return Outcome(Status.TRAP, end.trap, pc, used, end.code)

@@ -48,11 +48,12 @@ class Contract(msgspec.Struct, frozen=True):
         return next((export for export in self.container.exports if export.name == name), None)
 
 
+_MODES: Final = {int(mode): mode for mode in Mode} | {Mode.LOCAL + slot: Mode.LOCAL for slot in range(LOCALS_MAX)}
+
+
 def mode_of(immediate: int) -> Mode | None:
     """The mode that the immediate of LOAD or STORE stands for; None if it is not one."""
-    if Mode.LOCAL <= immediate < Mode.LOCAL + LOCALS_MAX:
-        return Mode.LOCAL
-    return Mode(immediate) if immediate in set(Mode) else None
+    return _MODES.get(immediate)
 
 
 def _check_immediate(container: Container, index: int, instruction: Instruction) -> None:
