@@ -97,12 +97,8 @@ def _after_transfers() -> list[Case]:
         one, two = first <= 100, second <= 100 - (first if first <= 100 else 0)
         own = 100 - first * one - second * two
         results = [str(cell) for cell in (int(one), int(two), own, 7 + first * one)]
-        context = _funds()
-        cases.append(
-            Case(
-                f"TRANSFER/two_{first}_{second}", code, {"results": results}, arguments=(first, second), context=context
-            )
-        )
+        shape = {"arguments": (first, second), "context": _funds()}
+        cases.append(Case(f"TRANSFER/two_{first}_{second}", code, {"results": results}, **shape))
     many = assemble(_repeated(f"PUSH {AT_ALICE}\nPUSH 0\nTRANSFER\nPOP", PEOPLE))
     return cases + _counted("TRANSFER", many, 256, context=_funds())
 
@@ -121,36 +117,24 @@ def _counted(op: str, code: bytes, most: int, **rest: Any) -> list[Case]:
     ]
 
 
+# address, length, surcharge
+WRITTEN = [(0, 8, 1), (0, 32, 1), (0, 33, 2), (5, 64, 2), (60, 1, 1), (0, 128, 4), (1, 97, 4)]
+OUTSIDE = [(129, 0), (128, 1), (0, 129), (-1, 1), (0, -1), (MOST, MOST), (LEAST, LEAST), (1, MOST)]
+
+
 def outputs() -> list[Case]:
     cases = []
     data = bytes(range(1, 65))
     for op in ("LOG", "EMIT"):
         probe = Probe(op, 2, 0, head=f".memory 128\n.data 0x{data.hex()}")
-        for pointer, length, extra in (
-            (0, 8, 1),
-            (0, 32, 1),
-            (0, 33, 2),
-            (5, 64, 2),
-            (60, 1, 1),
-            (0, 128, 4),
-            (1, 97, 4),
-        ):
+        for pointer, length, extra in WRITTEN:
             held = (data + bytes(64))[pointer : pointer + length].hex()
             stated = {"logs": [held]} if op == "LOG" else {"emitted": held}
             cases.append(probe.ok(f"at_{pointer}_of_{length}", (pointer, length), [], extra, stated=stated))
         empty: Json = {"logs": [""]} if op == "LOG" else {"emitted": None}
         cases.append(probe.ok("empty", (0, 0), [], stated=empty))
         cases.append(probe.ok("empty_at_the_end", (128, 0), [], stated=empty))
-        for pointer, length in (
-            (129, 0),
-            (128, 1),
-            (0, 129),
-            (-1, 1),
-            (0, -1),
-            (MOST, MOST),
-            (LEAST, LEAST),
-            (1, MOST),
-        ):
+        for pointer, length in OUTSIDE:
             cases.append(probe.trap(f"at_{pointer}_of_{length}", (pointer, length), "MEMORY_RANGE"))
         cases += probe.starved((0, 100), 4)
         sized = Probe(op, 2, 0, group=f"{op}/size", head=".memory 65600")
@@ -235,7 +219,7 @@ def effects() -> list[Case]:
         for end, (name, stated) in ends.items()
     ]
     out = none | {"trap": "OUT_OF_CYCLES"}
-    for limit in (60, 70, 90, 95, 104):
+    for limit in (60, 70, 90, 95, 96):
         shape = {"arguments": (0,), "context": _funds(), "state": state, "cycles_max": limit}
         cases.append(Case(f"effects/cycles_{limit}", code, out, **shape))
     lost = none | {"status": "unresolved"}

@@ -91,7 +91,8 @@ def hashing() -> list[Case]:
     code = assemble(PATTERN)
     cases = [
         Case(f"HASH/official_{one['input_len']}", code, {"emitted": one["hash"][:64]}, arguments=(one["input_len"],))
-        for one in _standard("blake3_official")["cases"]
+        for name in ("blake3_official", "blake3_official_lengths")
+        for one in _standard(name)["cases"]
     ]
     probe = Probe("HASH", 3, 0, head=".memory 5000", tail="PUSH 0\nPUSH 32\nEMIT", tail_cycles=1 + 1 + 11)
     empty = _standard("blake3_official")["cases"][0]["hash"][:64]
