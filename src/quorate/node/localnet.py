@@ -93,7 +93,9 @@ def up(
     if any(process.alive for process in status(home)):
         raise NetworkRunning(f"the network under {home} is running", field="QUORATE_HOME", fix="quorate localnet down")
     names = ["sequencer", "node", *(f"provider-{number}" for number in range(1, nodes + 1))]
-    if not (home / "network.cbor").exists():
+    with _disk_errors(home):
+        made = (home / "network.cbor").exists()
+    if not made:
         progress("making keys and the genesis")
         _create_whole(home, names)
     names = _existing(home)
