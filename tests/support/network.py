@@ -28,8 +28,8 @@ from quorate.api.courier import Courier
 from quorate.api.schemas import JobView
 from quorate.crypto.signing import Identity
 from quorate.errors import NoNetwork
-from quorate.model.submission import ResultView
 from quorate.model.network import Windows
+from quorate.model.submission import ResultView
 from quorate.model.units import Digest, Millis, NodeId
 from quorate.node import localnet
 from quorate.node.config import load_genesis
