@@ -62,7 +62,7 @@ def read_secret(path: Path) -> bytes:
     try:
         descriptor = os.open(path, _READ)
     except FileNotFoundError:
-        raise MissingKey(f"{path} does not exist", field="key", fix="create the key first") from None
+        raise MissingKey(f"{path} does not exist", field="key", fix="put it back from a copy") from None
     except OSError as fault:
         raise UnreadableFile(f"{path}: {fault.strerror}", field="key", fix="make it a plain file of yours") from None
     try:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from quorate.api.cli_options import EVERYWHERE
+from quorate.api.cli_options import EVERYWHERE, PLAIN, Output
 
 OPTIONS = Parameter(negative="", negative_iterable=(), show_default=lambda value: value or None)
 
@@ -72,9 +72,15 @@ Exit codes:
     0  done
     2  wrong usage of the command line"""
 )
-def completion(shell: Literal["bash", "zsh", "fish"]) -> int:
+def completion(shell: Literal["bash", "zsh", "fish"], *, output: Output = PLAIN) -> int:
     """Print the completion script of a shell."""
-    print(app.generate_completion(shell=shell))
+    script = app.generate_completion(shell=shell)
+    if output.json:
+        from quorate.api.render import say_json
+
+        say_json({"shell": shell, "script": script})
+    else:
+        print(script)
     return 0
 
 

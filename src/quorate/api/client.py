@@ -212,7 +212,9 @@ class Client:
     async def quote(self, draft: Draft, colluders_per_mille: int = COLLUDERS_PER_MILLE) -> dict[str, Any]:
         """Price, who sees what, and the odds if that share of the roster colludes. Nothing of the input is sent."""
         if not 0 <= colluders_per_mille <= 1000:
-            raise InvalidField(str(colluders_per_mille), field="colluders", limit="0 to 1000 per mille")
+            raise InvalidField(
+                str(colluders_per_mille), field="colluders", limit="0 to 1000 per mille", fix="such as 200"
+            )
         core = quoted_core(draft, self.parties, Millis(time.time_ns() // 1_000_000))
         question = encode(QuoteRequest(core=core, colluders_per_mille=colluders_per_mille))
         return await self._courier.view("/v1/quote", dict, question)
@@ -341,7 +343,10 @@ def _named(job: str) -> str:
     """Only what can be an id becomes part of a path."""
     text = job.strip().lower()
     if not PREFIX_MIN <= len(text) <= 2 * DIGEST_BYTES or not set(text) <= set("0123456789abcdef"):
-        raise InvalidField(f"{job[:80]!r} is no job id", field="job", limit=f"{PREFIX_MIN} to 64 characters of 0-9a-f")
+        limit = f"{PREFIX_MIN} to 64 characters of 0-9a-f"
+        raise InvalidField(
+            f"{job[:80]!r} is no job id", field="job", limit=limit, fix="quorate compute list shows them"
+        )
     return text
 
 

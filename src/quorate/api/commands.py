@@ -101,7 +101,8 @@ def check_socket_path(path: Path) -> None:
 def digest_named(text: str, field: str = "digest") -> Digest:
     """32 bytes from 64 hexadecimal characters."""
     if len(text) != 2 * DIGEST_BYTES or not _HEX.fullmatch(text):
-        raise InvalidField(f"{text[:80]!r} is no digest", field=field, limit=f"{2 * DIGEST_BYTES} characters of 0-9a-f")
+        limit = f"{2 * DIGEST_BYTES} characters of 0-9a-f"
+        raise InvalidField(f"{text[:80]!r} is no digest", field=field, limit=limit, fix="give all of it")
     return Digest(bytes.fromhex(text))
 
 
@@ -110,7 +111,8 @@ def find_job(desk: Desk, text: str) -> JobState:
     if len(text) == 2 * DIGEST_BYTES:
         return desk.state(JobId(digest_named(text, "job")))
     if len(text) < PREFIX_MIN or not _HEX.fullmatch(text):
-        raise InvalidField(f"{text[:80]!r} is no job id", field="job", limit=f"{PREFIX_MIN} to 64 characters of 0-9a-f")
+        limit = f"{PREFIX_MIN} to 64 characters of 0-9a-f"
+        raise InvalidField(f"{text[:80]!r} is no job id", field="job", limit=limit, fix="see `quorate compute list`")
     found = list(islice((state for state in desk.states() if state.job_id.hex().startswith(text)), 2))
     if not found:
         raise UnknownJob(f"no job begins with {text}", field="job", fix="see `quorate compute list`")
@@ -164,7 +166,7 @@ def explain(state: JobState, now_ms: Millis) -> dict[str, object]:
 def newest(desk: Desk, limit: int) -> list[JobState]:
     """Raises InvalidField for a limit out of range."""
     if not 1 <= limit <= LISTED_MAX:
-        raise InvalidField(str(limit), field="limit", limit=f"1 to {LISTED_MAX}")
+        raise InvalidField(str(limit), field="limit", limit=f"1 to {LISTED_MAX}", fix="choose a number in between")
     return list(islice(desk.states(), limit))
 
 

@@ -55,7 +55,8 @@ class Submitter:
         """One job, under the user's own `key` if given (R14). Raises the error of a job that ended before it was
         drawn."""
         if len(key) > KEY_CHARACTERS_MAX:
-            raise InvalidField(f"{len(key)} characters", field="key", limit=str(KEY_CHARACTERS_MAX))
+            limit = f"{KEY_CHARACTERS_MAX} characters"
+            raise InvalidField(f"{len(key)} characters", field="key", limit=limit, fix="choose a shorter key")
         async with self._claimed(key):
             job = (await self._known(draft, key)) if key else None
             draws = None

@@ -23,6 +23,16 @@ OPEN_MS = 10_000
 STOP_MS = 10_000
 """How long members may take to say that the guest is gone."""
 
+ADVICE = {
+    "MatchTimeout": "raise match_ms; quorate compute quote shows who could run it",
+    "TransferTimeout": "raise transfer_ms",
+    "RunTimeout": "raise run_ms",
+    "VerifyTimeout": "raise verify_ms",
+    "JobFailed": "quorate compute explain shows why",
+    "JobRejected": "quorate compute explain shows who said what",
+}
+"""What a requester can do about a job that ended without a result."""
+
 
 def phase_deadline(state: JobState) -> Millis:
     """When the clock of the present phase runs out: match, transfer, run or verify."""

@@ -384,8 +384,9 @@ class RequesterNode(PostingShell):
         return state
 
     def states(self) -> Iterable[JobState]:
-        """Newest first; those that ended long ago come from the store."""
-        rows = (self._decoder.decode(row) for _, row in self.world.store.scan("job"))
+        """Newest first, each as it stands now; those that ended long ago come from the store."""
+        live = {**self._done, **self.jobs}
+        rows = (live.get(JobId(key)) or self._decoder.decode(row) for key, row in self.world.store.scan("job"))
         return sorted(rows, key=lambda state: (state.submitted_ms, state.job_id), reverse=True)
 
     async def wait(self, ask: Await) -> list[JobState]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from quorate import errors
 from quorate.errors import JobError, NotFinished, QuorateError
+from quorate.jobs.clocks import ADVICE
 from quorate.jobs.conclude import receipt as concluded
 from quorate.jobs.state import TERMINAL, JobState
 from quorate.jobs.statements import own_statements
@@ -73,7 +74,7 @@ def ending(state: JobState) -> QuorateError:
     kind = getattr(errors, state.error, None)
     if not (isinstance(kind, type) and issubclass(kind, QuorateError)):
         kind = JobError
-    return kind(state.detail or state.condition, field="job")
+    return kind(state.detail or state.condition, field="job", fix=ADVICE.get(state.error, ""))
 
 
 def paid(state: JobState) -> int:
