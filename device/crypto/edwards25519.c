@@ -8,17 +8,20 @@
 #define ODD_MULTIPLES (1 << (WINDOW - 2))     /* 1, 3, 5 and 7 times the point */
 
 /* RFC 8032, 5.1: d = -121665/121666, and the base point with y = 4/5 and x even. */
-static const field25519 TWO_D = {{0x26b2f159u, 0xebd69b94u, 0x8283b156u, 0x00e0149au,
-                                  0xeef3d130u, 0x198e80f2u, 0x56dffce7u, 0x2406d9dcu}};
-static const field25519 D = {{0x135978a3u, 0x75eb4dcau, 0x4141d8abu, 0x00700a4du,
-                              0x7779e898u, 0x8cc74079u, 0x2b6ffe73u, 0x52036ceeu}};
-static const field25519 ROOT_OF_MINUS_ONE = {{0x4a0ea0b0u, 0xc4ee1b27u, 0xad2fe478u, 0x2f431806u,
-                                              0x3dfbd7a7u, 0x2b4d0099u, 0x4fc1df0bu, 0x2b832480u}};
+static const field25519 TWO_D = {{-21827239, -5839606, -30745221, 13898782, 229458,
+                                  15978800, -12551817, -6495438, 29715968, 9444199}};
+static const field25519 D = {{-10913610, 13857413, -15372611, 6949391, 114729,
+                              -8787816, -6275908, -3247719, -18696448, -12055116}};
+static const field25519 ROOT_OF_MINUS_ONE = {{-32595792, -7943725, 9377950, 3500415, 12389472,
+                                              -272473, -25146209, -2005654, 326686, 11406482}};
 const edwards25519 EDWARDS25519_BASE = {
-    {{0x8f25d51au, 0xc9562d60u, 0x9525a7b2u, 0x692cc760u, 0xfdd6dc5cu, 0xc0a4e231u, 0xcd6e53feu, 0x216936d3u}},
-    {{0x66666658u, 0x66666666u, 0x66666666u, 0x66666666u, 0x66666666u, 0x66666666u, 0x66666666u, 0x66666666u}},
+    {{-14297830, -7645148, 16144683, -16471763, 27570974,
+      -2696100, -26142465, 8378389, 20764389, 8758491}},
+    {{-26843541, -6710886, 13421773, -13421773, 26843546,
+      6710886, -13421773, 13421773, -26843546, -6710886}},
     {{1}},
-    {{0xa5b7dda3u, 0x6dde8ab3u, 0x775152f5u, 0x20f09f80u, 0x64abe37du, 0x66ea4e8eu, 0xd78b7665u, 0x67875f0fu}}};
+    {{28827062, -6116119, -27349572, 244363, 8635006,
+      11264893, 19351346, 13413597, 16611511, -6414980}}};
 
 static const uint32_t ORDER[8] = {0x5cf5d3edu, 0x5812631au, 0xa2f79cd6u, 0x14def9deu, 0, 0, 0, 0x10000000u};
 
@@ -35,10 +38,10 @@ static void prepare(addend *prepared, const edwards25519 *p)
     field25519_multiply(&prepared->two_dt, &p->t, &TWO_D);
 }
 
-/* The last step of addition and doubling: x = ef, y = gh, z = fg, t = eh. */
+/* The last step of addition and doubling: x = ef, y = gh, z = fg, t = eh. `f` may be larger than a second factor may. */
 static void complete(edwards25519 *p, const field25519 *e, const field25519 *f, const field25519 *g, const field25519 *h)
 {
-    field25519_multiply(&p->x, e, f);
+    field25519_multiply(&p->x, f, e);
     field25519_multiply(&p->y, g, h);
     field25519_multiply(&p->z, f, g);
     field25519_multiply(&p->t, e, h);
@@ -275,7 +278,7 @@ void scalar25519_reduce(uint8_t scalar[SCALAR25519_BYTES], const uint8_t wide[64
 {
     uint32_t rest[8] = {0};
     for (int bit = 511; bit >= 0; bit--) {
-        uint32_t in = wide[bit >> 3] >> (bit & 7) & 1u;
+        uint32_t in = (uint32_t)wide[bit >> 3] >> (bit & 7) & 1u;
         for (int i = 0; i < 8; i++) {
             uint32_t out = rest[i] >> 31;
             rest[i] = rest[i] << 1 | in;
