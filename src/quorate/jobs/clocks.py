@@ -10,8 +10,9 @@ from quorate.model.units import Millis
 
 PROBE_MS = 2_000
 """How often an unanswered message is said again."""
-PROBE_ACKED_MS = 10_000
-"""How often it is said again to a member that has acknowledged it. One that comes back is told at once."""
+PROBES_WITHOUT_WORDS = 4
+"""So many probes in five are only looks at the clocks when the member has acknowledged. One that comes back is told at
+once."""
 SILENCE_MS = 5_000
 """A peer without a sign of life for so long loses its places (a heartbeat is due every second)."""
 RUN_GRACE_MS = 3_000

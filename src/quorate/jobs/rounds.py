@@ -16,7 +16,7 @@ import msgspec
 from quorate.cohort.selection import candidates, wrapped_members
 from quorate.crypto.digests import remembered_digest
 from quorate.jobs import endings
-from quorate.jobs.clocks import OPEN_GRACE_MS, OPEN_MS, PROBE_ACKED_MS, PROBE_MS, RUN_GRACE_MS, SILENCE_MS
+from quorate.jobs.clocks import OPEN_GRACE_MS, OPEN_MS, PROBE_MS, PROBES_WITHOUT_WORDS, RUN_GRACE_MS, SILENCE_MS
 from quorate.jobs.moves import Step, note, replace, slot_of, with_all_probed, with_round, with_slot
 from quorate.jobs.state import Arrival, Condition, JobState, Received, Round, Slot
 from quorate.jobs.statements import assignment, cancel_order, openings
@@ -328,18 +328,20 @@ def _probe(state: JobState, now: Millis) -> Step:
     effects: list[Effect] = []
     current = state.current
     for slot in current.live:
-        if now < _probe_due(slot):
+        if now < slot.probed_ms + PROBE_MS:
             continue
         again = _again(state, slot)
-        if again:
+        if _knows(slot) and (now - slot.assigned_ms) // PROBE_MS % (PROBES_WITHOUT_WORDS + 1):
+            current = with_slot(current, msgspec.structs.replace(slot, probed_ms=now))
+        elif again:
             current = with_slot(current, msgspec.structs.replace(slot, probed_ms=now))
             effects.extend(again)
     return with_round(state, current), tuple(effects)
 
 
-def _probe_due(slot: Slot) -> Millis:
-    knows = slot.ack is not None and slot.commit is None
-    return Millis(slot.probed_ms + (PROBE_ACKED_MS if knows else PROBE_MS))
+def _knows(slot: Slot) -> bool:
+    """Whether the member has said that it is at work."""
+    return slot.ack is not None and slot.commit is None
 
 
 def again(state: JobState, member: NodeId) -> tuple[Effect, ...]:
@@ -373,7 +375,7 @@ def next_probe(state: JobState) -> Millis:
     if state.stage not in ("round", "opening", "delivering", "stopping") or not state.rounds:
         return Millis(1 << 62)
     slots = state.current.slots if state.stage == "stopping" else state.current.live
-    due = min((_probe_due(slot) for slot in slots if _awaited(state, slot)), default=1 << 62)
+    due = min((slot.probed_ms + PROBE_MS for slot in slots if _awaited(state, slot)), default=1 << 62)
     if state.stage == "opening":
         due = min(due, state.current.closed_ms + OPEN_MS)
         due = min(due, state.decided_ms + OPEN_GRACE_MS) if state.decided_ms else due
