@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from quorate.ledger.call import KINDS
 from quorate.model.agreement import EscrowOpened
 from quorate.model.assignment import Ack, Assignment, Brief, CancelAck, CancelOrder, Started
 from quorate.model.claim import Commit, Delivery, DeliveryAck, Opening, RoundAbort, RoundClose
@@ -15,20 +16,7 @@ from quorate.model.codec import Value, noun, noun_in
 from quorate.model.evidence import Hello, Proven
 from quorate.model.ledger_events import Registered, WindowsOpened
 from quorate.model.settlement import Settlement
-from quorate.model.transaction import (
-    Answer,
-    AskStanding,
-    CloseForced,
-    Equivocation,
-    Expire,
-    ForceCommit,
-    ForceReveal,
-    ForceRound,
-    OpenEscrow,
-    PostOffer,
-    Settle,
-    Standing,
-)
+from quorate.model.transaction import Answer, AskStanding, Standing
 
 _LETTERS: tuple[type[Value], ...] = (
     Ack,
@@ -45,28 +33,10 @@ _LETTERS: tuple[type[Value], ...] = (
     Started,
 )
 VALUES: dict[str, type[Value]] = {noun(kind): kind for kind in _LETTERS}
-_PLAIN: tuple[type[Value], ...] = (
-    Answer,
-    AskStanding,
-    Brief,
-    CloseForced,
-    Delivery,
-    Equivocation,
-    Expire,
-    ForceCommit,
-    ForceReveal,
-    ForceRound,
-    Hello,
-    OpenEscrow,
-    Opening,
-    PostOffer,
-    Proven,
-    Settle,
-    Standing,
-    Started,
-)
-PLAIN: frozenset[str] = frozenset(noun(kind) for kind in _PLAIN)
-"""The nouns of statements that are not signed."""
+_PLAIN: tuple[type[Value], ...] = (Answer, AskStanding, Brief, Delivery, Hello, Opening, Proven, Standing, Started)
+PLAIN: frozenset[str] = frozenset(noun(kind) for kind in _PLAIN) | frozenset(KINDS)
+"""The nouns of statements that are not signed. Transactions are among them: who posts one is known by the channel, and
+what it claims is evidence inside it."""
 
 
 class Events:
