@@ -15,7 +15,7 @@ from quorate import errors
 from quorate.api import problems, render
 from quorate.api.cli_options import PLAIN, Output
 from quorate.api.help_pages import epilogue
-from quorate.errors import InvalidField, TooLarge, UnknownFunction, UnreadableFile, WrongArguments
+from quorate.errors import InvalidField, MalformedBytes, TooLarge, UnknownFunction, UnreadableFile, WrongArguments
 
 if TYPE_CHECKING:
     from quorate.execute.bytecode.container import Export
@@ -121,7 +121,7 @@ def disasm(file: Annotated[Path, Parameter(show_default=False)], *, output: Outp
         errors.WrongArguments,
         errors.InvalidField,
         done="the function returned",
-        others="50 the contract trapped or aborted, or asked for what is not here",
+        others="51 the contract trapped or aborted, or asked for what is not here",
     )
 )
 def run(
@@ -199,7 +199,12 @@ def _write(file: Path, data: bytes) -> None:
 def _state(file: Path | None) -> State:
     from quorate.execute.bytecode.state import State
 
-    return State.decode(_read(file)) if file is not None and file.exists() else State.of({})
+    if file is None or not file.exists():
+        return State.of({})
+    try:
+        return State.decode(_read(file))
+    except MalformedBytes as fault:
+        raise InvalidField(f"{file}: {fault.message}", field="state", fix="name a file that this command wrote") from None
 
 
 def _bytes(text: str, field: str) -> bytes:

@@ -41,7 +41,8 @@ _EXPORTED: Final = re.compile(rf"({_NAME})\((.*)\)\s*->\s*(\d+)(?:\s+locals\s+(\
 _INNER: Final = re.compile(rf"({_NAME})/(\d+)\s*->\s*(\d+)(?:\s+locals\s+(\d+))?")
 _PARAMETER: Final = re.compile(rf"({_NAME})\s*:\s*(int|bytes)")
 _LABEL: Final = re.compile(rf"({_NAME}):")
-_COMMENT: Final = re.compile(r';[^"]*$')
+_SAID: Final = re.compile(r'((?:[^";]|"[^"]*")*)(?:;.*)?')
+"""A line and the comment behind it, which begins at the first semicolon outside of quotes."""
 _DATA: Final = re.compile(r'"([^"]*)"|0x((?:[0-9a-fA-F]{2})+)')
 _NUMBERS: Final = {
     ".memory": "max_memory",
@@ -207,7 +208,8 @@ def parse(source: str) -> Container:
     """The contract that `source` describes. Raises InvalidField with the line, BadContract with the address."""
     assembly = _Assembly()
     for number, line in enumerate(source.splitlines(), 1):
-        text = _COMMENT.sub("", line).strip()
+        said = _SAID.fullmatch(line)
+        text = said[1].strip() if said else line.strip()
         try:
             if text:
                 assembly.line(text)
