@@ -204,6 +204,7 @@ def job_of(fleet: Fleet, place: int, asked: Asked, nonce: bytes) -> Job:
         ),
         arguments=(),
         limits=LIMITS,
+        elements=1,
         result_key=result_key() if owner else b"",
         ownership_key=owner.public if owner else b"",
         privacy=(),

@@ -41,6 +41,30 @@ SPIN = f"""(module {_BUFFER}
     (i64.or (i64.shl (i64.extend_i32_u (local.get $from)) (i64.const 32)) (i64.const 4))))"""
 """Counts down from the number in its input (eight bytes, little end first), then gives the first four bytes of it."""
 
+MANY = f"""(module {_BUFFER}
+  (global $calls (mut i32) (i32.const 0))
+  (func $deep (param i64) (result i64)
+    (i64.add (i64.const 1) (call $deep (i64.add (i64.const 1) (local.get 0)))))
+  (func (export "run") (param $from i32) (param $length i32) (result i64)
+    (local $first i32) (local $left i32)
+    (local.set $first (i32.load8_u (local.get $from)))
+    (if (i32.eq (local.get $first) (i32.const 116)) (then unreachable))
+    (if (i32.eq (local.get $first) (i32.const 102)) (then (loop $on (br $on))))
+    (if (i32.eq (local.get $first) (i32.const 100)) (then (drop (call $deep (i64.const 0)))))
+    (if (i32.eq (local.get $first) (i32.const 109)) (then (loop $on
+      (br_if $on (i32.ne (i32.const -1) (memory.grow (i32.const 1)))) unreachable)))
+    (if (i32.eq (local.get $first) (i32.const 115)) (then
+      (local.set $left (i32.mul (i32.const 1000000) (i32.load8_u offset=1 (local.get $from))))
+      (loop $on (br_if $on (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))))
+    (if (i32.eq (local.get $first) (i32.const 99)) (then
+      (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+      (i32.store8 offset=1 (local.get $from) (i32.add (global.get $calls) (i32.load8_u (i32.const 9))))
+      (i32.store8 (i32.const 9) (i32.const 7))
+      (local.set $length (i32.const 2))))
+    (i64.or (i64.shl (i64.extend_i32_u (local.get $from)) (i64.const 32)) (i64.extend_i32_u (local.get $length)))))"""
+"""Does what the first letter of its input says: trap, run forever, go too deep, hog memory, spin for as many millions
+of turns as the second byte says, count its calls in this store. Any other input comes back as it is."""
+
 SPIN_FUEL_PER_TURN = 8
 """More than one turn of the loop costs."""
 

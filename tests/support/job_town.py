@@ -242,6 +242,7 @@ class Town:
             ),
             arguments=(),
             limits=LIMITS,
+            elements=1,
             result_key=b"",
             ownership_key=b"",
             privacy=(),

@@ -246,6 +246,7 @@ class World:
             ),
             arguments=(),
             limits=LIMITS,
+            elements=1,
             result_key=b"",
             ownership_key=b"",
             privacy=(),
@@ -288,7 +289,7 @@ class World:
             rounds=rounds,
             reserves=0,
             timeouts=job.core.timeouts,
-            price_max_micro=max(price_at_most(tariff, job.core.limits.fuel) for tariff in tariffs),
+            price_max_micro=max(price_at_most(tariff, job.core.fuel_most) for tariff in tariffs),
             attempt_max_micro=max(tariff.attempt_micro for tariff in tariffs),
             bond_micro=BOND,  # type: ignore[arg-type]
             engine="engine 1",

@@ -21,7 +21,7 @@ import quorate
 from quorate.crypto.signing import Identity
 from quorate.model.codec import VERSION, Value, noun
 from quorate.model.identity import KeyBundle, Suite
-from quorate.model.job import Job, JobCore
+from quorate.model.job import ARRAY_FUEL_MAX, ARRAY_OUTPUT_BYTES_MAX, ELEMENTS_MAX, Job, JobCore
 from quorate.model.policy import Proof
 from quorate.model.program import Program
 from quorate.model.signature import Signature
@@ -193,7 +193,11 @@ def _of_proof(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:
 
 
 def _of_core(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:
-    return {"privacy": ("enclave", "shares", "split") if full else (), "privacy_level": "private" if full else "public"}
+    if not full:
+        return {"privacy": (), "privacy_level": "public"}
+    each = {"fuel": ARRAY_FUEL_MAX // ELEMENTS_MAX, "output_bytes": ARRAY_OUTPUT_BYTES_MAX // ELEMENTS_MAX}
+    limits = msgspec.structs.replace(made["limits"], **each)
+    return {"privacy": ("enclave", "shares", "split"), "privacy_level": "private", "limits": limits}
 
 
 def _of_bundle(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:

@@ -8,12 +8,14 @@ weakened silently: a private draft has commitment, encryption and ownership proo
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
+from quorate.api.elements import Given, packed
 from quorate.crypto.digests import blob_digest, digest
 from quorate.errors import (
     ContradictoryOptions,
@@ -38,6 +40,8 @@ from quorate.model.units import AMOUNT_MAX, COHORT_MAX, Digest, Fuel, MicroCredi
 ONE_IN_DEFAULT = 10
 BUDGET_DEFAULT_MICRO = 100_000_000
 MATCH_MS, TRANSFER_MS, VERIFY_MS = 30_000, 300_000, 60_000
+ARRAY_RUN_MS = 600_000
+"""How long all elements of an array may take unless `timeouts` says otherwise."""
 ARGUMENT_BYTES_MAX = 32 << 10
 EXPIRY_SLACK_MS = 600_000
 ROUNDS = 3
@@ -53,32 +57,37 @@ class ResourceLimits(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int = model.DEFAULT_LIMITS.memory_bytes
     fuel: int = model.DEFAULT_LIMITS.fuel
     run_ms: int = model.DEFAULT_LIMITS.run_ms
-    output_bytes: int = model.DEFAULT_LIMITS.output_bytes
+    output_bytes: int | None = None
+    """None is the default of the network; in an array no more than an equal share of what all may give."""
 
     def __post_init__(self) -> None:
         self.exact()
 
-    def exact(self) -> model.ResourceLimits:
+    def exact(self, elements: int = 1) -> model.ResourceLimits:
         """As they become part of the signed job. Raises InvalidField for a limit that is none."""
+        share = model.ARRAY_OUTPUT_BYTES_MAX // elements
+        output = min(model.DEFAULT_LIMITS.output_bytes, share) if self.output_bytes is None else self.output_bytes
         for name in self.__struct_fields__:
-            amount = getattr(self, name)
+            amount = output if name == "output_bytes" else getattr(self, name)
             if type(amount) is not int or not 1 <= amount <= AMOUNT_MAX:
                 raise InvalidField(repr(amount)[:40], field=name, limit=f"1 to {AMOUNT_MAX}", fix="give a whole number")
         return model.ResourceLimits(
             memory_bytes=self.memory_bytes,
             fuel=Fuel(self.fuel),
             run_ms=Millis(self.run_ms),
-            output_bytes=self.output_bytes,
+            output_bytes=output,
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A job before it is sealed. `protections` are those of a private input: all three, or the draft is refused."""
+    """A job before it is sealed; the `input` of several `elements` is packed. `protections` are those of a private
+    input: all three, or the draft is refused."""
 
     program: Program
     module: bytes = field(repr=False)
     input: bytes = field(repr=False)
+    elements: int
     private: bool
     protections: frozenset[str]
     arguments: tuple[str, ...]
@@ -130,7 +139,7 @@ class Builder:
 
     def __init__(self) -> None:
         self._module: bytes | None = None
-        self._input: tuple[bool, bytes] | None = None
+        self._input: Given | None = None
         self._protections: set[str] = set()
         self._limits: ResourceLimits | None = None
         self._tier: Literal["none", "light", "full"] = "none"
@@ -160,10 +169,24 @@ class Builder:
         """Input that everyone may see."""
         return self._take_input(False, data)
 
+    def private_array(self, inputs: Iterable[bytes | bytearray]) -> Builder:
+        """Inputs for as many runs of the program, protected like a `private_input`. Needs `with_ownership_proof`."""
+        self._protections |= {"commitment", "encryption"}
+        return self._take(packed(True, inputs))
+
+    def array(self, inputs: Iterable[bytes | bytearray]) -> Builder:
+        """Inputs that everyone may see, for as many runs of the program: one job, one vote, one result for each. Every
+        limit counts for each of them."""
+        return self._take(packed(False, inputs))
+
     def _take_input(self, private: bool, data: bytes | bytearray | os.PathLike[str]) -> Builder:
+        content = content_of(data, "input", model.INPUT_BYTES_MAX)
+        return self._take(Given(private, content, 1, bool(content)))
+
+    def _take(self, given: Given) -> Builder:
         if self._input is not None:
-            raise ContradictoryOptions("given twice", field="input", fix="give one input, private or public")
-        self._input = private, _content(data, "input", model.INPUT_BYTES_MAX)
+            raise ContradictoryOptions("given twice", field="input", fix="give one input or array, private or public")
+        self._input = given
         return self
 
     def with_ownership_proof(self) -> Builder:
@@ -252,17 +275,20 @@ class Builder:
         """The draft. Raises UserError naming what is missing, contradictory or out of its domain."""
         if self._module is None:
             raise InvalidField("missing", field="wasm", fix="give a module: .wasm(bytes or path)")
-        private, content = self._input if self._input is not None else (False, b"")
-        limits, rest = self._limited(), dict(self._rest)
+        given = self._input or Given(False, b"", 1, False)
+        limits, rest = self._limited(given.elements), dict(self._rest)
         outline = _outline(self._module)
         program = _program(self._module, outline, rest.pop("entry", ""), self._tier)
-        _check_use(program, outline, content, rest.get("arguments", ()))
-        timeouts = self._clocks(limits)
+        _check_use(program, outline, given.has_bytes, rest.get("arguments", ()))
+        if given.elements > 1:
+            model.require_bounded_sums(limits, given.elements)
+        timeouts = self._clocks(limits, given.elements)
         return Draft(
             program=program,
             module=self._module,
-            input=content,
-            private=private,
+            input=given.content,
+            elements=given.elements,
+            private=given.private,
             protections=frozenset(self._protections),
             limits=limits,
             proof=self._dial(),
@@ -270,10 +296,10 @@ class Builder:
             **{**_defaults(timeouts), **rest},
         )
 
-    def _limited(self) -> model.ResourceLimits:
+    def _limited(self, elements: int) -> model.ResourceLimits:
         """The limits; a tier sets those that were not given, and what was given may not exceed the tier."""
         if self._tier == "none":
-            return (self._limits or ResourceLimits()).exact()
+            return (self._limits or ResourceLimits()).exact(elements)
         memory, fuel, run = model.TIER_LIMITS[self._tier]
         most = ResourceLimits(memory_bytes=memory, fuel=fuel, run_ms=run)
         given = self._limits or most
@@ -285,7 +311,7 @@ class Builder:
                     limit=f"{getattr(most, name)} in tier {self._tier}",
                     fix="lower it or leave the tier out",
                 )
-        return given.exact()
+        return given.exact(elements)
 
     def _dial(self) -> Proof:
         replicas = 1 if self._replicas is None else self._replicas
@@ -304,8 +330,9 @@ class Builder:
             )
         return Proof(method=method, replicas=replicas, threshold=self._threshold, one_in=self._one_in)
 
-    def _clocks(self, limits: model.ResourceLimits) -> Timeouts:
-        clocks = {"match_ms": MATCH_MS, "transfer_ms": TRANSFER_MS, "run_ms": limits.run_ms, "verify_ms": VERIFY_MS}
+    def _clocks(self, limits: model.ResourceLimits, elements: int) -> Timeouts:
+        run_ms = max(limits.run_ms, min(elements * limits.run_ms, ARRAY_RUN_MS))
+        clocks = {"match_ms": MATCH_MS, "transfer_ms": TRANSFER_MS, "run_ms": run_ms, "verify_ms": VERIFY_MS}
         return Timeouts(**{name: Millis(value) for name, value in (clocks | self._timeouts).items()})
 
 
@@ -326,7 +353,8 @@ def _defaults(timeouts: Timeouts) -> dict[str, Any]:
 def _module(source: Source) -> bytes:
     """The module's bytes; text (WAT) is translated."""
     text = isinstance(source, str) and source.lstrip().startswith(("(", ";;"))
-    data = source.encode() if text and isinstance(source, str) else _content(_path(source), "wasm", GUARD.module_bytes)
+    given = source.encode() if text and isinstance(source, str) else _path(source)
+    data = content_of(given, "wasm", GUARD.module_bytes)
     return _from_text(data) if data.lstrip()[:1] in (b"(", b";") else data
 
 
@@ -359,7 +387,7 @@ def _said(fault: Exception) -> str:
     return f"{what} at line {place.replace(':', ', column ')}" if place else what
 
 
-def _content(source: bytes | bytearray | os.PathLike[str], name: str, bytes_max: int) -> bytes:
+def content_of(source: bytes | bytearray | os.PathLike[str], name: str, bytes_max: int) -> bytes:
     """The bytes given or those of the file, never more than `bytes_max`."""
     if isinstance(source, (bytes, bytearray)):
         data = bytes(source)
@@ -411,8 +439,8 @@ def _profile(outline: Outline) -> Literal["pure", "command"]:
     return "command" if outline.function_named("_start") is not None else "pure"
 
 
-def _check_use(program: Program, outline: Outline, content: bytes, arguments: tuple[str, ...]) -> None:
-    if program.profile == "pure" and content and not takes_buffer(outline, program.entry):
+def _check_use(program: Program, outline: Outline, has_input: bool, arguments: tuple[str, ...]) -> None:
+    if program.profile == "pure" and has_input and not takes_buffer(outline, program.entry):
         raise InvalidField(
             f"{program.entry} takes no input", field="input", fix=f"export {program.entry} as {BUFFER_ENTRY}"
         )

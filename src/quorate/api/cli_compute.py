@@ -112,6 +112,7 @@ def _taken(job: str, draft: Draft) -> dict[str, Any]:
         "private": draft.private,
         "proof": draft.proof.method,
         "replicas": draft.proof.replicas,
+        "elements": draft.elements,
         "program": draft.program.digest.hex(),
     }
 
@@ -199,6 +200,8 @@ def status(job: Job, *, watch: bool = False, output: Output = PLAIN) -> int:
 def _print_view(view: JobView) -> None:
     render.say(f"job: {view.job}")
     render.say(f"state: {view.line}")
+    if view.elements > 1:
+        render.say(f"elements: {view.elements}")
     render.say(f"elapsed: {render.elapsed(view.elapsed_ms)}")
     if view.round > 1:
         render.say(f"round: {view.round} of {view.rounds_max}")

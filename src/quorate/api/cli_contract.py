@@ -204,7 +204,9 @@ def _state(file: Path | None) -> State:
     try:
         return State.decode(_read(file))
     except MalformedBytes as fault:
-        raise InvalidField(f"{file}: {fault.message}", field="state", fix="name a file that this command wrote") from None
+        raise InvalidField(
+            f"{file}: {fault.message}", field="state", fix="name a file that this command wrote"
+        ) from None
 
 
 def _bytes(text: str, field: str) -> bytes:

@@ -65,6 +65,8 @@ class JobOptions:
     """The program: a WebAssembly module, or its text form (.wat)."""
     input: Annotated[Path | None, Parameter(group=WHAT, allow_leading_hyphen=True)] = None
     """The input file; - is standard input. Without it the input is empty."""
+    array: Annotated[Path | None, Parameter(group=WHAT, allow_leading_hyphen=True)] = None
+    """Instead of --input: a file whose every line is the input of one run, all under one vote (1 to 4096 lines)."""
     arg: Annotated[tuple[str, ...], Parameter(group=WHAT, allow_leading_hyphen=True)] = ()
     """One argument of the program; may be given several times. Arguments are never private."""
     entry: Annotated[str, Parameter(group=WHAT)] = ""
@@ -93,6 +95,8 @@ class JobOptions:
     """Instructions, about one fuel each (default 10^9)."""
     run_seconds: Annotated[float | None, Parameter(group=LIMITS)] = None
     """Time on the executor's clock in seconds (default 30)."""
+    array_seconds: Annotated[float | None, Parameter(group=LIMITS)] = None
+    """Time for all runs of an array together (default: what they may take, up to 600). Other limits are for each."""
     output_kib: Annotated[int | None, Parameter(group=LIMITS)] = None
     """Output of the guest in KiB (default 1024)."""
 
@@ -129,6 +133,10 @@ def draft_of(options: JobOptions) -> Draft:
 
 
 def _refuse_contradictions(options: JobOptions) -> None:
+    if options.array is not None and options.input is not None:
+        raise ContradictoryOptions("given with --input", field="array", fix="give one of them")
+    if options.array_seconds is not None and options.array is None:
+        raise ContradictoryOptions("given without --array", field="array-seconds", fix="use --run-seconds")
     method = options.proof or ("quorum" if (options.replication or 1) > 1 else "rerun")
     if options.threshold is not None and method != "quorum":
         raise ContradictoryOptions(f"given with proof {method}", field="threshold", fix="choose --proof quorum")
@@ -139,21 +147,36 @@ def _refuse_contradictions(options: JobOptions) -> None:
 
 
 def _give_input(builder: Builder, options: JobOptions) -> None:
+    if options.array is not None:
+        return _give_array(builder, options.array, options.private)
     data: bytes | Path = b"" if options.input is None else options.input
     if options.input == STANDARD_INPUT:
-        data = _standard_input()
+        data = _standard_input("input")
     if options.private:
         builder.private_input(data).with_ownership_proof()
     elif options.input is not None:
         builder.public_input(data)
+    return None
 
 
-def _standard_input() -> bytes:
+def _give_array(builder: Builder, source: Path, private: bool) -> None:
+    from quorate.api.builder import content_of
+    from quorate.api.elements import lines_of
+    from quorate.model.job import INPUT_BYTES_MAX
+
+    data = _standard_input("array") if source == STANDARD_INPUT else content_of(source, "array", INPUT_BYTES_MAX)
+    if private:
+        builder.private_array(lines_of(data)).with_ownership_proof()
+    else:
+        builder.array(lines_of(data))
+
+
+def _standard_input(option: str) -> bytes:
     from quorate.model.job import INPUT_BYTES_MAX
 
     data = sys.stdin.buffer.read(INPUT_BYTES_MAX + 1)
     if len(data) > INPUT_BYTES_MAX:
-        raise TooLarge("standard input goes on", field="input", limit=f"{INPUT_BYTES_MAX} bytes", fix="send less")
+        raise TooLarge("standard input goes on", field=option, limit=f"{INPUT_BYTES_MAX} bytes", fix="send less")
     return data
 
 
@@ -164,7 +187,7 @@ def _limits(options: JobOptions) -> ResourceLimits:
 
     base = ResourceLimits()
     memory, fuel, run = TIER_LIMITS[options.tier] if options.tier else (base.memory_bytes, base.fuel, base.run_ms)
-    given = {"memory_bytes": memory, "fuel": fuel, "run_ms": run, "output_bytes": base.output_bytes}
+    given = {"memory_bytes": memory, "fuel": fuel, "run_ms": run}
     if options.memory_mib is not None:
         given["memory_bytes"] = _amount("memory-mib", options.memory_mib, 1 << 20)
     if options.fuel is not None:
@@ -178,6 +201,13 @@ def _limits(options: JobOptions) -> ResourceLimits:
 
 def _clocks(options: JobOptions) -> dict[str, int]:
     named = {"match": options.match_seconds, "transfer": options.transfer_seconds, "verify": options.verify_seconds}
+    clocks = _milliseconds_of(named)
+    if options.array_seconds is not None:
+        clocks["run_ms"] = _milliseconds("array-seconds", options.array_seconds)
+    return clocks
+
+
+def _milliseconds_of(named: dict[str, float | None]) -> dict[str, int]:
     return {
         f"{name}_ms": _milliseconds(f"{name}-seconds", seconds)
         for name, seconds in named.items()

@@ -16,6 +16,7 @@ from quorate.api.problems import exit_code
 
 if TYPE_CHECKING:
     from quorate.api.client import Client
+    from quorate.api.elements import Element
     from quorate.api.results import Result
     from quorate.api.schemas import JobView
 
@@ -49,7 +50,7 @@ RECEIPT_PAGE = epilogue(
 
 
 def result(job: Job, *, decrypt: bool = False, out: Path | None = None, output: Output = PLAIN) -> int:
-    """Print the result of a job: exactly the bytes that the program wrote.
+    """Print the result of a job: exactly the bytes that the program wrote; of an array, one output a line.
 
     A private result is opened on this machine, with the key that only your own files hold.
 
@@ -92,10 +93,11 @@ def give(found: Result, view: JobView, out: Path | None, output: Output) -> int:
     """Prints or writes the plaintext. A guest that ended badly is an error, after its output."""
     from quorate.api.files_out import write_whole
 
-    plaintext = found.decrypt()
-    error = None if found.ok else _guest_error(found)
+    parts = found.elements()
+    plaintext = b"".join(map(_line, parts)) if view.elements > 1 else found.decrypt()
+    error = _bad_end(found, parts)
     if output.json:
-        render.say_json(_opened(found, view, plaintext))
+        render.say_json(_opened(found, view, parts))
         return 0 if error is None else exit_code(error)
     if out is not None:
         write_whole(out, plaintext, secret=True)
@@ -107,33 +109,50 @@ def give(found: Result, view: JobView, out: Path | None, output: Output) -> int:
     return 0
 
 
+def _line(part: Element) -> bytes:
+    """An element's output as one line: its own last newline is not doubled."""
+    return part.written.removesuffix(b"\n") + b"\n"
+
+
+def _bad_end(found: Result, parts: tuple[Element, ...]) -> errors.JobFailed | None:
+    if found.ok:
+        return None
+    if len(parts) == 1:
+        return _guest_error(found)
+    bad = [part for part in parts if not part.ok]
+    first = bad[0].error
+    assert first is not None
+    said = f"{len(bad)} of {len(parts)} elements ended badly: {first.message}"
+    return errors.JobFailed(said, field="job", fix="--json shows how each of them ended")
+
+
 def _guest_error(found: Result) -> errors.JobFailed:
     ended = found.status.replace("_", " ")
     said = f"the program ended with {ended}" + (f" (exit code {found.exit_code})" if found.exit_code else "")
     return errors.JobFailed(said, field="job", fix=f"quorate compute logs {render.short(found.job)}")
 
 
-def _opened(found: Result, view: JobView, plaintext: bytes) -> dict[str, Any]:
+def _opened(found: Result, view: JobView, parts: tuple[Element, ...]) -> dict[str, Any]:
+    job = {"job": found.job, "state": view.state, "status": found.status}
+    spent = {"elapsed_ms": view.elapsed_ms, "paid_micro": found.paid_micro}
+    if view.elements > 1:
+        return {**job, "elements": [{"status": part.status, **_written(part)} for part in parts], **spent}
+    return {**job, **_written(parts[0]), **spent}
+
+
+def _written(part: Element) -> dict[str, Any]:
     from base64 import b64encode
 
     try:
-        text = plaintext.decode()
+        text = part.written.decode()
     except UnicodeDecodeError:
         text = None
-    return {
-        "job": found.job,
-        "state": view.state,
-        "status": found.status,
-        "exit_code": found.exit_code,
-        "output": text,
-        "output_base64": b64encode(plaintext).decode(),
-        "elapsed_ms": view.elapsed_ms,
-        "paid_micro": found.paid_micro,
-    }
+    return {"exit_code": part.exit_code, "output": text, "output_base64": b64encode(part.written).decode()}
 
 
 def logs(job: Job, *, output: Output = PLAIN) -> int:
-    """Print what the program wrote to standard error. The log of a private job is sealed to you like its result.
+    """Print what the program wrote to standard error, of an array element by element. The log of a private job is
+    sealed to you like its result.
 
     Parameters
     ----------
@@ -143,16 +162,23 @@ def logs(job: Job, *, output: Output = PLAIN) -> int:
 
     async def work(client: Client) -> int:
         view = await client.status(job)
-        data = await client.logs(view.job)
+        logs = await client.element_logs(view.job)
         if output.json:
-            render.say_json({"job": view.job, "log": data.decode(errors="replace")})
-        elif data:
-            render.say_bytes(data)
-        else:
+            render.say_json({"job": view.job, **_logs(logs)})
+        elif not any(logs):
             render.note("the program wrote nothing to standard error")
+        for place, data in enumerate(() if output.json else logs):
+            if data and len(logs) > 1:
+                render.say(f"element {place}:")
+            render.say_bytes(data if len(logs) == 1 or not data else data.removesuffix(b"\n") + b"\n")
         return 0
 
     return with_client(work)
+
+
+def _logs(logs: tuple[bytes, ...]) -> dict[str, Any]:
+    texts = [data.decode(errors="replace") for data in logs]
+    return {"logs": texts} if len(texts) > 1 else {"log": texts[0]}
 
 
 def receipt(

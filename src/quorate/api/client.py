@@ -29,7 +29,7 @@ from quorate.api.courier import Courier
 from quorate.api.draws import Notary
 from quorate.api.keyring import Keyring
 from quorate.api.problems import error_named
-from quorate.api.results import Keys, Result, read_log, read_output
+from quorate.api.results import Keys, Result, read_array, read_array_log, read_log, read_output
 from quorate.api.schemas import JobView, Listing, Ready
 from quorate.api.sealing import Parties, quoted_core
 from quorate.api.submitting import Submitter
@@ -183,7 +183,10 @@ class Client:
             return copies.get(digest) or await self._courier.get(digest)
 
         try:
-            return Result(found, await read_output(found, self._keys(view), fetch))
+            keys = self._keys(view)
+            if view.elements > 1:
+                return Result(found, await read_array(found, keys, fetch, view.elements))
+            return Result(found, await read_output(found, keys, fetch))
         except WorldError:
             raise
         except QuorateError as fault:
@@ -193,10 +196,18 @@ class Client:
         return Keys(view.private, self._keyring.load(_id(view.job)) if view.private else None)
 
     async def logs(self, job: str) -> bytes:
-        """What the guest wrote to standard error, sealed to the owner like the result."""
+        """What the guest wrote to standard error, sealed to the owner like the result; of an array, all elements in
+        order."""
+        return b"".join(await self.element_logs(job))
+
+    async def element_logs(self, job: str) -> tuple[bytes, ...]:
+        """What each element of an array wrote to standard error; an ordinary job is one element."""
         view = await self.status(job)
         found = await self._courier.ask(f"/v1/jobs/{view.job}/result", ResultView)
-        return (await read_log(found, self._keys(view), self._courier.get)).stderr
+        keys, fetch = self._keys(view), self._courier.get
+        if view.elements > 1:
+            return await read_array_log(found, keys, fetch, view.elements)
+        return ((await read_log(found, keys, fetch)).stderr,)
 
     async def cancel(self, job: str) -> JobView:
         """Answers once no guest of the job runs any more."""
@@ -306,6 +317,9 @@ class Quorate:
 
     def logs(self, job: str) -> bytes:
         return self._run(self._client.logs(job))
+
+    def element_logs(self, job: str) -> tuple[bytes, ...]:
+        return self._run(self._client.element_logs(job))
 
     def cancel(self, job: str) -> JobView:
         return self._run(self._client.cancel(job))

@@ -94,11 +94,13 @@ def _print_price(found: Mapping[str, Any]) -> None:
         ("escrow", f"{render.money(found['escrow_micro'])} held until the job is settled, the rest comes back"),
         ("budget", render.money(found["budget_micro"])),
         ("bond", f"{render.money(found['bond_micro'])} that each member stakes on playing fair"),
+        ("elements", f"{found['elements']:,}, each within the limits; the price is that of all of them"),
         ("cohort", _cohort(found)),
         ("engine", found["engine"]),
     ]
     for name, text in rows:
-        render.say_field(name, text)
+        if name != "elements" or found["elements"] > 1:
+            render.say_field(name, text)
 
 
 def _cohort(found: Mapping[str, Any]) -> str:

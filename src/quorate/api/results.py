@@ -11,13 +11,24 @@ from collections.abc import Awaitable, Callable
 from hmac import compare_digest
 from typing import Literal, NamedTuple
 
+from quorate.api.elements import Element, elements_of
 from quorate.api.keyring import JobKeys
 from quorate.crypto.digests import EMPTY_BLOB
 from quorate.crypto.sealing import log_tag, open_from, public_log_tag, public_result_tag, result_tag
 from quorate.crypto.wrapping import SealKey
-from quorate.errors import BadCommitment, BadSeal, NotFinished, PeerError, QuorateError, UnknownBlob, WrongKey
+from quorate.errors import (
+    BadCommitment,
+    BadSeal,
+    InvalidField,
+    MalformedBytes,
+    NotFinished,
+    PeerError,
+    QuorateError,
+    UnknownBlob,
+    WrongKey,
+)
 from quorate.model.codec import decode, encode
-from quorate.model.output import Log, Output
+from quorate.model.output import ArrayLog, ArrayOutcome, Log, Output
 from quorate.model.submission import Delivered, ResultView
 from quorate.model.units import Digest, JobId
 from quorate.privacy.sealed import output_info
@@ -30,7 +41,7 @@ class Result:
     """What a job gave. `status` is how the guest ended, as the members agreed (`success`, `nonzero_exit`, `out_of_fuel`
     ...)."""
 
-    def __init__(self, view: ResultView, opened: Output | QuorateError) -> None:
+    def __init__(self, view: ResultView, opened: Output | ArrayOutcome | QuorateError) -> None:
         self.job = view.job.hex()
         self.status = view.status
         self.paid_micro: int = view.paid_micro
@@ -41,8 +52,9 @@ class Result:
 
     @property
     def ok(self) -> bool:
-        """Whether the guest ended by itself and without an error."""
-        return self.status == "success"
+        """Whether the guest ended by itself and without an error; of an array, whether all of its elements did."""
+        whole = self.status == "success"
+        return whole and not (isinstance(self._opened, ArrayOutcome) and not all(part.ok for part in self.elements()))
 
     @property
     def exit_code(self) -> int:
@@ -51,10 +63,20 @@ class Result:
 
     def decrypt(self) -> bytes:
         """What the guest wrote to standard output (or returned). Raises MissingKey, WrongKey, or PeerError when no copy
-        is good."""
+        is good; InvalidField for an array, which has no single output."""
         return self._output().stdout
 
+    def elements(self) -> tuple[Element, ...]:
+        """How each element of an array ended, in the order of its inputs. Raises like `decrypt`."""
+        return elements_of(self._any_output())
+
     def _output(self) -> Output:
+        opened = self._any_output()
+        if isinstance(opened, ArrayOutcome):
+            raise InvalidField(f"an array of {len(opened.outcomes)} elements", field="result", fix="use elements()")
+        return opened
+
+    def _any_output(self) -> Output | ArrayOutcome:
         if isinstance(self._opened, QuorateError):
             raise self._opened
         return self._opened
@@ -81,6 +103,24 @@ async def read_output(view: ResultView, keys: Keys, fetch: Fetch) -> Output:
 
 async def read_log(view: ResultView, keys: Keys, fetch: Fetch) -> Log:
     return decode(await _first_good(view, "log", keys, fetch), Log)
+
+
+async def read_array(view: ResultView, keys: Keys, fetch: Fetch, elements: int) -> ArrayOutcome:
+    """The outcomes of an array, from the first copy that is good."""
+    found = decode(await _first_good(view, "result", keys, fetch), ArrayOutcome)
+    _require_all(len(found.outcomes), elements)
+    return found
+
+
+async def read_array_log(view: ResultView, keys: Keys, fetch: Fetch, elements: int) -> tuple[bytes, ...]:
+    found = decode(await _first_good(view, "log", keys, fetch), ArrayLog)
+    _require_all(len(found.logs), elements)
+    return found.logs
+
+
+def _require_all(found: int, elements: int) -> None:
+    if found != elements:
+        raise MalformedBytes(f"the members agreed on {found} elements", field="result", limit=f"{elements} elements")
 
 
 async def _first_good(view: ResultView, part: Part, keys: Keys, fetch: Fetch) -> bytes:

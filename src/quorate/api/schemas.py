@@ -28,9 +28,9 @@ class NoteView(msgspec.Struct, frozen=True):
 
 class JobView(msgspec.Struct, frozen=True):
     """One job as it stands. `state` is one of eight words; `phase` says what goes on now in words for people; `replied`
-    of `replicas` members have committed or, later, opened their claims in `round`; `clock` is the phase clock that
-    runs. `settled` says that nothing about the job moves any more. `needs_wraps`: the node waits for the client to wrap
-    the input key for the members drawn."""
+    of `replicas` members have committed or, later, opened their claims in `round`; `elements` is 1 unless the job is an
+    array; `clock` is the phase clock that runs. `settled` says that nothing about the job moves any more.
+    `needs_wraps`: the node waits for the client to wrap the input key for the members drawn."""
 
     job: str
     state: str
@@ -39,6 +39,7 @@ class JobView(msgspec.Struct, frozen=True):
     rounds_max: int
     replied: int
     replicas: int
+    elements: int
     elapsed_ms: int
     submitted_ms: int
     ended_ms: int
@@ -102,6 +103,7 @@ def view_of(state: JobState, now_ms: Millis, *, notes: bool = True) -> JobView:
         rounds_max=terms.rounds if terms else 0,
         replied=replied_in(state),
         replicas=state.current.width if state.rounds else job.core.proof.replicas,
+        elements=job.core.elements,
         elapsed_ms=max(0, (state.ended_ms if ended else now_ms) - state.submitted_ms),
         submitted_ms=state.submitted_ms,
         ended_ms=state.ended_ms,

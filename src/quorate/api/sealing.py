@@ -128,6 +128,7 @@ def _core(draft: Draft, parties: Parties, now_ms: Millis, public: _Public) -> Jo
         program=draft.program,
         arguments=draft.arguments,
         limits=draft.limits,
+        elements=draft.elements,
         result_key=public.result_key,
         ownership_key=public.ownership_key,
         privacy=(),

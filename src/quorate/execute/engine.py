@@ -12,13 +12,17 @@ import msgspec
 
 from quorate.errors import InvalidField
 from quorate.model.trap import Status
-from quorate.model.units import MIB, Digest
+from quorate.model.units import LOG_BYTES_MAX, MIB, Digest
 
 WASM_PAGE_BYTES = 65_536
 FUEL_MAX = 2**62
 MEMORY_BYTES_MAX = 2**32 - WASM_PAGE_BYTES
 RUN_MS_MAX = 24 * 3600 * 1000
 OUTPUT_BYTES_MAX = 64 * MIB
+TURN_MS = 50
+"""How long a worker goes on with a batch before it answers with what it has."""
+TURN_BYTES = MIB
+"""How many bytes of output and log it gathers before that."""
 PURE = "pure"
 COMMAND = "command"
 PROFILES = (PURE, COMMAND)
@@ -33,7 +37,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     fuel: int = 10**9
     run_ms: int = 30_000
     output_bytes: int = 4 * MIB
-    log_bytes: int = 65_536
+    log_bytes: int = LOG_BYTES_MAX
 
     def __post_init__(self) -> None:
         bounds = {
@@ -74,12 +78,35 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: frozenset[str] = frozenset()
 
 
+class Batch(Task, frozen=True, kw_only=True):
+    """Several runs of one program, handed over together: each input has a store, limits and a clock of its own.
+
+    Not all of them need be run at once. The worker runs them in order for a short turn (`TURN_MS`, `TURN_BYTES`) and
+    answers those that it finished, at least one; the caller asks for the rest again, so that other tasks get their
+    turn. `stdin` is not used.
+    """
+
+    inputs: tuple[bytes, ...]
+
+
+class End(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """How one run of a batch ended, without what is measured for the batch as a whole."""
+
+    status: Status
+    exit_code: int
+    output: bytes
+    log: bytes
+    fuel_used: int
+    guest_memory_bytes: int
+
+
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
     """How a run ended and what it used.
 
     The same on every honest executor when the status is votable: status, exit_code, output, log, fuel_used,
     guest_memory_bytes (the most linear memory the guest held). Measured here and never voted on: memory_peak_bytes
     (the kernel's peak resident size of the worker during the run), cpu_ms, wall_ms, layers (of the jail that held).
+    `ends` are those of a batch, in the order of its inputs; the status of the whole is then success, or a failure.
     """
 
     status: Status
@@ -93,6 +120,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     wall_ms: int = 0
     engine_version: str = ""
     layers: tuple[str, ...] = ()
+    ends: tuple[End, ...] = ()
 
 
 class Engine(Protocol):

@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from quorate.errors import MalformedBytes
-from quorate.execute.engine import Limits
+from quorate.execute.engine import End, Limits
 from quorate.model.trap import Status
 from quorate.model.units import MIB
 
@@ -52,6 +52,12 @@ class Run(Frame, frozen=True):
     stdin: bytes
     limits: Limits
     capabilities: frozenset[str]
+
+
+class RunBatch(Run, frozen=True):
+    """Runs of one program in order, each with its own input; `stdin` is empty."""
+
+    inputs: tuple[bytes, ...]
 
 
 class Withdraw(Frame, frozen=True):
@@ -113,8 +119,18 @@ class Done(Frame, frozen=True):
     wall_us: int
 
 
-ToWorker = Setup | Load | Run | Withdraw | Forget
-FromWorker = Ready | Unfit | Loaded | Withdrawn | Refused | Done
+class DoneBatch(Frame, frozen=True):
+    """The ends of the first inputs of a batch: at least one, perhaps not all."""
+
+    number: int
+    ends: tuple[End, ...]
+    memory_peak_bytes: int
+    cpu_us: int
+    wall_us: int
+
+
+ToWorker = Setup | Load | Run | RunBatch | Withdraw | Forget
+FromWorker = Ready | Unfit | Loaded | Withdrawn | Refused | Done | DoneBatch
 
 T = TypeVar("T")
 _encoder = msgspec.msgpack.Encoder()

@@ -17,9 +17,8 @@ import signal
 from collections import deque
 from collections.abc import Iterable
 
-from quorate import errors
 from quorate.errors import AboveCap, InvalidField, MalformedBytes, UnsupportedMachine, WorldError
-from quorate.execute import frames, jail
+from quorate.execute import answers, frames, jail
 from quorate.execute.child import Child, ChildSettings, Step, Ticket
 from quorate.execute.engine import Execution, Task, module_digest
 from quorate.execute.placement import MODULES_PER_WORKER, PoolSettings, Speeds, pick, slots_default, to_forget
@@ -30,7 +29,6 @@ from quorate.model.units import MIB
 COMPILE_DATA_BYTES = 512 * MIB
 SLOW_AFTER_S = 0.02
 START_FAILURES_MAX = 3
-_REFUSALS = {kind.__name__: kind for kind in errors.UserError.__subclasses__()}
 
 
 class WorkerPool:
@@ -207,22 +205,10 @@ class WorkerPool:
             child.modules.move_to_end(task.digest)
         else:
             self._send_module(child, ticket)
-        step = Step(self._next(), ticket, task.digest, task.limits.run_ms / 1000)
+        step = Step(self._next(), ticket, task.digest, answers.limit_s(task))
         child.steps.append(step)
         child.runs_sent += 1
-        child.send(
-            frames.Run(
-                step.number,
-                task.digest,
-                task.id,
-                task.profile,
-                task.entry,
-                task.args,
-                task.stdin,
-                task.limits,
-                task.capabilities,
-            )
-        )
+        child.send(answers.order(step.number, task))
         if not behind:
             self._start_clock(child)
         elif self._nudge is None:
@@ -340,7 +326,7 @@ class WorkerPool:
             child.kill(Status.WORKER_DEATH)
         elif isinstance(frame, frames.Withdrawn):
             self._drop_void(child, frame.number)
-        elif isinstance(frame, (frames.Done, frames.Refused, frames.Loaded)) and child.steps:
+        elif isinstance(frame, (*answers.ENDS, frames.Loaded)) and child.steps:
             self._step_ended(child, frame)
         else:
             child.kill(Status.WORKER_DEATH)
@@ -370,34 +356,24 @@ class WorkerPool:
                 return
         child.kill(Status.WORKER_DEATH)
 
-    def _step_ended(self, child: Child, frame: frames.Done | frames.Refused | frames.Loaded) -> None:
+    def _step_ended(self, child: Child, frame: answers.Answer | frames.Loaded) -> None:
         step = child.steps[0]
-        if (
-            frame.number != step.number
-            or isinstance(frame, frames.Loaded) != step.loads
-            or self._oversized(step, frame)
-        ):
+        if frame.number != step.number or isinstance(frame, frames.Loaded) != step.loads or _false(step, frame):
             return child.kill(Status.WORKER_DEATH)
         child.steps.popleft()
         if isinstance(frame, frames.Loaded):
             self._loaded(child, step, frame)
         elif step.ticket is not None and not step.ticket.outcome.done():
-            if isinstance(frame, frames.Done):
-                self._speeds.record(step.digest, frame.wall_us)
-                step.ticket.outcome.set_result(_execution(frame, child))
+            if isinstance(frame, frames.Refused):
+                step.ticket.outcome.set_exception(answers.refusal(frame))
             else:
-                step.ticket.outcome.set_exception(_refusal(frame))
+                self._speeds.record(step.digest, answers.each_us(frame))
+                step.ticket.outcome.set_result(answers.execution(frame, child))
         return self._next_step(child)
 
     def _next_step(self, child: Child) -> None:
         self._start_clock(child)
         self._dispatch()
-
-    def _oversized(self, step: Step, frame: frames.Frame) -> bool:
-        if not isinstance(frame, frames.Done) or step.ticket is None:
-            return False
-        limits = step.ticket.task.limits
-        return len(frame.output) > limits.output_bytes or len(frame.log) > limits.log_bytes
 
     def _loaded(self, child: Child, step: Step, frame: frames.Loaded) -> None:
         if step.wants_artefact and frame.artefact and self._artefacts is not None:
@@ -466,22 +442,5 @@ class WorkerPool:
         return self._number
 
 
-def _execution(frame: frames.Done, child: Child) -> Execution:
-    return Execution(
-        status=frame.status,
-        exit_code=frame.exit_code,
-        output=frame.output,
-        log=frame.log,
-        fuel_used=frame.fuel_used,
-        guest_memory_bytes=frame.guest_memory_bytes,
-        memory_peak_bytes=frame.memory_peak_bytes,
-        cpu_ms=-(-frame.cpu_us // 1000),
-        wall_ms=-(-frame.wall_us // 1000),
-        engine_version=child.engine_version,
-        layers=child.layers,
-    )
-
-
-def _refusal(frame: frames.Refused) -> errors.QuorateError:
-    kind = _REFUSALS.get(frame.kind, errors.UserError)
-    return kind(frame.message, field=frame.field, limit=frame.limit, fix=frame.fix)
+def _false(step: Step, frame: frames.Frame) -> bool:
+    return step.ticket is not None and not answers.is_answer(step.ticket.task, frame)

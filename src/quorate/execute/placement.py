@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from quorate.execute import jail
 from quorate.execute.child import COMMAND_DEFAULT, ENVIRONMENT_DEFAULT, Child
-from quorate.execute.engine import FULL, Task
+from quorate.execute.engine import FULL, Batch, Task
 from quorate.model.units import MIB
 
 MODULES_PER_WORKER = 32
@@ -62,7 +62,8 @@ class Speeds:
         return self._average_us.get(task.digest, self._quick_us) < self._quick_us
 
     def expected_us(self, task: Task, unknown_us: int) -> int:
-        return self._average_us.get(task.digest, unknown_us)
+        runs = len(task.inputs) if isinstance(task, Batch) else 1
+        return runs * self._average_us.get(task.digest, unknown_us)
 
 
 def pick(children: Iterable[Child], task: Task, speeds: Speeds, settings: PoolSettings) -> Child | None:
@@ -75,7 +76,7 @@ def pick(children: Iterable[Child], task: Task, speeds: Speeds, settings: PoolSe
             return child
     if idle:
         return idle[0]
-    if not speeds.is_quick(task) or len(task.stdin) > settings.prefetch_bytes:
+    if not speeds.is_quick(task) or _input_bytes(task) > settings.prefetch_bytes:
         return None
     able = [
         child
@@ -85,6 +86,10 @@ def pick(children: Iterable[Child], task: Task, speeds: Speeds, settings: PoolSe
         and all(step.ticket and not step.loads and speeds.is_quick(step.ticket.task) for step in child.steps)
     ]
     return min(able, key=lambda child: len(child.steps), default=None)
+
+
+def _input_bytes(task: Task) -> int:
+    return sum(map(len, task.inputs)) if isinstance(task, Batch) else len(task.stdin)
 
 
 def to_forget(child: Child, size: int) -> list[bytes]:

@@ -21,8 +21,9 @@ from collections import deque
 
 from quorate.errors import QuorateError, UnsupportedMachine, UserError
 from quorate.execute import frames, jail
-from quorate.execute.engine import Limits, Task, module_digest
+from quorate.execute.engine import TURN_BYTES, TURN_MS, End, Limits, Task, module_digest
 from quorate.execute.wasm.wasmtime_engine import HostFault, Program, WasmtimeEngine, wat_to_wasm
+from quorate.model.trap import FAILURES
 from quorate.model.units import MIB, Digest
 
 CHANNEL = 0
@@ -165,14 +166,14 @@ class Worker:
             capabilities=order.capabilities,
         )
         try:
+            if isinstance(order, frames.RunBatch):
+                return send(self._turn(order, program, task))
             return send(self._measured(order.number, program, task))
         except UserError as fault:
             return send(_refusal(order.number, fault))
 
     def _measured(self, number: int, program: Program, task: Task) -> frames.Done:
-        self._meter.reset()
-        signal.setitimer(signal.ITIMER_REAL, task.limits.run_ms / 1000 + ALARM_GRACE_S)
-        wall, cpu = time.monotonic_ns(), time.process_time_ns()
+        wall, cpu = self._begin(task.limits.run_ms)
         ended = self._engine.run(program, task)
         cpu, wall = time.process_time_ns() - cpu, time.monotonic_ns() - wall
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -180,6 +181,27 @@ class Worker:
             number, ended.status, ended.exit_code, ended.output, ended.log, ended.fuel_used, ended.guest_memory_bytes,
             self._meter.peak_bytes(), cpu // 1000, wall // 1000,
         )  # fmt: skip
+
+    def _turn(self, order: frames.RunBatch, program: Program, task: Task) -> frames.DoneBatch:
+        """Runs of a batch until its turn is over: meters and alarm are set once for all of them."""
+        wall, cpu = self._begin(task.limits.run_ms + TURN_MS)
+        ends, kept, until = [], 0, wall + TURN_MS * 1_000_000
+        for ended in self._engine.run_each(program, task, order.inputs):
+            ends.append(
+                End(ended.status, ended.exit_code, ended.output, ended.log, ended.fuel_used, ended.guest_memory_bytes)
+            )
+            kept += len(ended.output) + len(ended.log)
+            if ended.status in FAILURES or kept >= TURN_BYTES or time.monotonic_ns() >= until:
+                break
+        cpu, wall = time.process_time_ns() - cpu, time.monotonic_ns() - wall
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        return frames.DoneBatch(order.number, tuple(ends), self._meter.peak_bytes(), cpu // 1000, wall // 1000)
+
+    def _begin(self, run_ms: int) -> tuple[int, int]:
+        """Resets the meter and sets the alarm; the clocks as they stand now."""
+        self._meter.reset()
+        signal.setitimer(signal.ITIMER_REAL, run_ms / 1000 + ALARM_GRACE_S)
+        return time.monotonic_ns(), time.process_time_ns()
 
 
 def send(frame: frames.Frame) -> None:

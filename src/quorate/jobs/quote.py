@@ -75,6 +75,7 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
     escrow_micro: int
     budget_micro: int
     replicas: int
+    elements: int
     needed: int
     rounds: int
     reserves: int
@@ -106,6 +107,7 @@ def quoted(job: Job, found: Match | NoMatch, offers: Mapping[NodeId, Offer], col
     common: dict[str, Any] = {
         "budget_micro": core.budget_micro,
         "replicas": core.proof.replicas,
+        "elements": core.elements,
         "needed": needed(core.proof, core.proof.replicas),
         "who_sees": _who_sees(core),
         "privacy": privacy_dial(core),
@@ -157,8 +159,8 @@ def _line(core: JobCore, offer: Offer) -> OfferLine:
         operator=offer.operator,
         device_class=offer.device_class,
         region=offer.region,
-        least_micro=price(offer.prices, 1),
-        most_micro=price_at_most(offer.prices, core.limits.fuel),
+        least_micro=price(offer.prices, core.fuel_least),
+        most_micro=price_at_most(offer.prices, core.fuel_most),
         attempt_micro=offer.prices.attempt_micro,
         simulated=offer.simulated,
     )
@@ -167,8 +169,8 @@ def _line(core: JobCore, offer: Offer) -> OfferLine:
 def _prices(core: JobCore, offers: Sequence[Offer]) -> tuple[int, int]:
     """What an accepted result costs: at least as many of the cheapest as must agree, at most all places of the
     dearest."""
-    least = sorted(price(offer.prices, 1) for offer in offers)
-    most = sorted(price_at_most(offer.prices, core.limits.fuel) for offer in offers)
+    least = sorted(price(offer.prices, core.fuel_least) for offer in offers)
+    most = sorted(price_at_most(offer.prices, core.fuel_most) for offer in offers)
     return sum(least[: needed(core.proof, core.proof.replicas)]), sum(most[-places(core.proof) :])
 
 

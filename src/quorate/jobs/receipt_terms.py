@@ -133,7 +133,7 @@ def _check_offer(case: Case, signed: Signed, entry: RosterEntry | None) -> None:
     core = case.job.core
     require(core.limits.fuel <= offer.fuel_max, f"{name} offers less fuel than the job may use")
     require(core.limits.memory_bytes <= offer.memory_bytes_max, f"{name} offers less memory than the job may use")
-    dear = price_at_most(offer.prices, core.limits.fuel) > terms.price_max_micro
+    dear = price_at_most(offer.prices, core.fuel_most) > terms.price_max_micro
     dear = dear or offer.prices.attempt_micro > terms.attempt_max_micro
     require(not dear, f"{name} asks for more than the agreement covers")
     _check_policy(case, offer)

@@ -302,7 +302,7 @@ def _lost(state: JobState, slot: Slot, heard: Mapping[NodeId, Millis], now: Mill
         return ""
     if now > max(heard.get(slot.member, Millis(0)), slot.heard_ms) + SILENCE_MS:
         return "silent" if slot.ack else "unreached"
-    if slot.started_ms and now > slot.started_ms + state.value.core.limits.run_ms + RUN_GRACE_MS:
+    if slot.started_ms and now > slot.started_ms + state.value.core.run_ms_most + RUN_GRACE_MS:
         return "run clock"
     # Without anyone to take the place it is kept until the clock of the whole round ends the job.
     if not slot.started_ms and now >= slot.assigned_ms + state.value.core.timeouts.transfer_ms and _spare(state):

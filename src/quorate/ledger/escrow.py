@@ -188,7 +188,7 @@ def _check_roster(state: State, now: int, record: RosterRecord, asked: _Asked) -
     refuse_if(
         limits.memory_bytes > record.memory_bytes_max, Status.OFFER_TOO_SMALL, f"memory {record.memory_bytes_max}"
     )
-    dearest = max(price_at_most(prices, limits.fuel) for prices in record.tariffs)
+    dearest = max(price_at_most(prices, asked.job.core.fuel_most) for prices in record.tariffs)
     refuse_if(agreement.price_max_micro < dearest, Status.PRICE_BELOW_OFFER, f"price {dearest}")
     attempt = max(prices.attempt_micro for prices in record.tariffs)
     refuse_if(agreement.attempt_max_micro < attempt, Status.PRICE_BELOW_OFFER, f"attempt {attempt}")

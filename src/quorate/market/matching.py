@@ -297,7 +297,7 @@ class _Affordable(NamedTuple):
 
 
 def _cost(request: Request, listing: Listing) -> int:
-    return price_at_most(listing.offer.prices, request.job.core.limits.fuel)
+    return price_at_most(listing.offer.prices, request.job.core.fuel_most)
 
 
 def _worst_case(request: Request, roster: Sequence[Listing], rounds: int) -> _WorstCase:

@@ -1,7 +1,8 @@
 """The metered price rule, and what an agreement costs at most: integers in micro-credits, the same for quote, ledger
 and receipt.
 
-A run costs `base` and `per_mega_fuel` for each 10^6 fuel begun. A member that agreed is paid by its own offer, never
+A run costs `base` and `per_mega_fuel` for each 10^6 fuel begun; all elements of an array are one run, with their fuel
+added up. A member that agreed is paid by its own offer, never
 above the agreement's `price_max_micro`; a valid opening in a round without a quorum earns the offer's attempt fee,
 never above `attempt_max_micro` (protocol R6). The escrow holds the worst case, so that nobody who is owed anything
 finds it empty.

@@ -1,5 +1,9 @@
 """Job: what the requester asks for, sealed and bound together before anyone hears of it (protocol message 2, R2, R3,
-R10)."""
+R10).
+
+A job of several elements is an array: one program over as many inputs, under one agreement, one vote, one settlement.
+Every limit counts for each element; what all of them may use together follows from the limits, and has a bound.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,31 @@ from quorate.errors import InvalidField
 from quorate.model.codec import Part, Value
 from quorate.model.policy import Level, Policy, Proof, Timeouts
 from quorate.model.program import Program
-from quorate.model.units import MIB, Bytes32, Count, FuelAmount, Hash, KeyBytes, Micro, Ms, Node, Word
+from quorate.model.units import (
+    LOG_BYTES_MAX,
+    MIB,
+    Bytes32,
+    Count,
+    Fuel,
+    FuelAmount,
+    Hash,
+    KeyBytes,
+    Micro,
+    Millis,
+    Ms,
+    Node,
+    Word,
+)
 
 PRIVACY_TIERS = ("enclave", "shares", "split")
 INPUT_BYTES_MAX = 64 * MIB
+ELEMENTS_MAX = 4096
+ELEMENT_FUEL_MIN = 100_000
+"""What an element of an array is billed at least: a fresh store costs its executor about as much as so much fuel."""
+ARRAY_FUEL_MAX = 1 << 62
+"""So that a bucket of the sum is still an amount."""
+ARRAY_OUTPUT_BYTES_MAX = 64 * MIB
+ARRAY_LOG_BYTES_MAX = 4 * MIB
 TIER_LIMITS = {"light": (16 * MIB, 10**8, 5_000), "full": (256 * MIB, 10**10, 30_000)}
 
 
@@ -37,9 +62,30 @@ class ResourceLimits(Part, frozen=True):
 DEFAULT_LIMITS = ResourceLimits(memory_bytes=64 * MIB, fuel=10**9, run_ms=30_000, output_bytes=MIB)  # type: ignore[arg-type]
 
 
+def array_fuel(limits: ResourceLimits, elements: int) -> Fuel:
+    """What an array can be billed for."""
+    return Fuel(elements * max(limits.fuel, ELEMENT_FUEL_MIN))
+
+
+def require_bounded_sums(limits: ResourceLimits, elements: int) -> None:
+    """Raises InvalidField when all elements of an array together may use more than an array may."""
+    for name, total, most in (
+        ("fuel", array_fuel(limits, elements), ARRAY_FUEL_MAX),
+        ("output_bytes", elements * limits.output_bytes, ARRAY_OUTPUT_BYTES_MAX),
+    ):
+        if total > most:
+            raise InvalidField(
+                f"{total} for {elements} elements",
+                field=name,
+                limit=f"{most} in all",
+                fix=f"lower {name} to {most // elements} or give fewer elements",
+            )
+
+
 class JobCore(Value, frozen=True, tag="job_core"):
     """Everything that seals and proofs bind to. `requester` owns and pays; `node` runs the life cycle in its name: it
-    signs the agreement, the assignments and the closing of rounds. The keys are empty when the job is public."""
+    signs the agreement, the assignments and the closing of rounds. The keys are empty when the job is public.
+    `elements` is 1 for an ordinary job, whose input is the bytes themselves; above it the input is an `ArrayInput`."""
 
     network: Hash
     requester: Node
@@ -47,6 +93,7 @@ class JobCore(Value, frozen=True, tag="job_core"):
     program: Program
     arguments: Annotated[tuple[Annotated[str, msgspec.Meta(max_length=4096)], ...], msgspec.Meta(max_length=64)]
     limits: ResourceLimits
+    elements: Annotated[int, msgspec.Meta(ge=1, le=ELEMENTS_MAX)]
     result_key: KeyBytes
     ownership_key: KeyBytes
     privacy: Annotated[tuple[Literal["enclave", "shares", "split"], ...], msgspec.Meta(max_length=3)]
@@ -69,6 +116,34 @@ class JobCore(Value, frozen=True, tag="job_core"):
             raise InvalidField("needed by a private job and by no other", field="result_key")
         if bool(self.ownership_key) != (self.privacy_level == "private"):
             raise InvalidField("needed by a private job and by no other", field="ownership_key")
+        if self.is_array:
+            require_bounded_sums(self.limits, self.elements)
+
+    @property
+    def is_array(self) -> bool:
+        return self.elements > 1
+
+    @property
+    def fuel_most(self) -> Fuel:
+        """What the whole job can be billed for."""
+        return array_fuel(self.limits, self.elements) if self.is_array else self.limits.fuel
+
+    @property
+    def fuel_least(self) -> Fuel:
+        """What the whole job is billed for at least."""
+        return Fuel(self.elements * ELEMENT_FUEL_MIN if self.is_array else 1)
+
+    @property
+    def run_ms_most(self) -> Millis:
+        """How long a member may run. The run clock of an array covers all of its elements."""
+        if not self.is_array:
+            return self.limits.run_ms
+        return Millis(min(self.timeouts.run_ms, self.elements * self.limits.run_ms))
+
+    @property
+    def log_bytes(self) -> int:
+        """What is kept of the log of each element."""
+        return min(LOG_BYTES_MAX, ARRAY_LOG_BYTES_MAX // self.elements)
 
 
 class Job(Value, frozen=True, tag="job"):

@@ -22,6 +22,8 @@ AMOUNT_MAX = 2**63 - 1
 DIGEST_BYTES = 32
 KIB = 1 << 10
 MIB = 1 << 20
+LOG_BYTES_MAX = 65_536
+"""What is kept of what one run writes to standard error."""
 ROSTER_MAX = 4096
 """Most providers in one roster."""
 COHORT_MAX = 64

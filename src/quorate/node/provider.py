@@ -13,8 +13,9 @@ import msgspec
 from quorate.crypto.digests import blob_digest, body_digest
 from quorate.crypto.signing import Identity
 from quorate.crypto.wrapping import SealKey
-from quorate.errors import BadCommitment, BadSeal, QuorateError, UserError
-from quorate.execute.engine import Engine, Limits, Task
+from quorate.errors import BadCommitment, BadSeal, MalformedBytes, QuorateError, UserError
+from quorate.execute.arrays import Arrays
+from quorate.execute.engine import Batch, Engine, Limits, Task
 from quorate.jobs import lease
 from quorate.jobs.lease import LeaseState
 from quorate.jobs.lease_state import brief_of
@@ -24,6 +25,7 @@ from quorate.model.claim import INLINE_BYTES_MAX, Commit, Delivery
 from quorate.model.codec import Value, decode, encode, noun
 from quorate.model.effects import Check, Effect, Fetch, Post, Run, Send, Stop
 from quorate.model.evidence import Proven, Signed
+from quorate.model.job import JobCore
 from quorate.model.ledger_events import WindowsOpened
 from quorate.model.network import Genesis
 from quorate.model.offer import Offer
@@ -35,6 +37,7 @@ from quorate.node.nouns import EVENTS, VALUES
 from quorate.node.postbox import Letter
 from quorate.node.posting import POST_TIMER, PostingShell
 from quorate.node.shell import Turn, World, pack
+from quorate.privacy.claims import element_inputs
 from quorate.privacy.tier import Place, tier_for
 
 log = logging.getLogger("quorate.node")
@@ -68,6 +71,7 @@ class ProviderNode(PostingShell):
         self.prepare()
         self.engine, self.seal_key, self._measure = duty
         self.offer: Offer
+        self.arrays: Arrays
         self.leases: dict[bytes, LeaseState] = {}
         self._briefs: OrderedDict[bytes, bytes] = OrderedDict()
         self._held: OrderedDict[bytes, bytes] = OrderedDict()
@@ -78,6 +82,7 @@ class ProviderNode(PostingShell):
     async def start(self) -> None:
         await self.engine.start()
         self.offer = self._still_true(await self._measure(self.engine))
+        self.arrays = Arrays(self.engine, self.offer.slots)
         await super().start()
 
     async def close(self) -> None:
@@ -327,7 +332,7 @@ class ProviderNode(PostingShell):
 
     def _tell_started(self, key: bytes) -> None:
         """The requester's side starts the run clock with this, so it is said once the guest has a slot."""
-        if self.engine.is_running(key):
+        if self.arrays.is_running(key):
             self.put(lambda turn: self._step(key, lease.Running(), turn))
         else:
             self.put(lambda turn: self._step(key, lease.Lingering(), turn))
@@ -342,14 +347,15 @@ class ProviderNode(PostingShell):
         place = Place(self.node_id, state.agreement_id, self.seal_key)
         try:
             opened = tier.open(job, place, state.order.wrap, blob)
-        except (BadSeal, BadCommitment) as fault:
-            log.info("input of %s does not open as committed: %s", key.hex()[:8], fault)
-            return lease.Unopenable("input_unopenable"), ()
+            inputs = element_inputs(job.core, opened.plaintext)
+        except (BadSeal, BadCommitment, MalformedBytes) as fault:
+            log.info("input of %s is not as committed: %s", key.hex()[:8], fault)
+            return lease.Unopenable("array_mismatch" if isinstance(fault, MalformedBytes) else "input_unopenable"), ()
         # A run that is over at once says so by its claim; one that waits for a slot has not begun.
         loop = asyncio.get_running_loop()
         self._tellings[key] = loop.call_later(STARTED_AFTER_S, self._tell_started, key)
         try:
-            execution = await self.engine.run(self._task(key, state, program, opened.plaintext))
+            execution = await self.arrays.run(_task(key, job.core, program, inputs), job.core.run_ms_most)
         except UserError as fault:
             return lease.Unopenable(f"{type(fault).__name__} {fault.field}"[:120]), ()
         finally:
@@ -368,27 +374,8 @@ class ProviderNode(PostingShell):
             if len(self._held) > HELD_MAX:
                 self._held.popitem(last=False)
 
-    def _task(self, key: bytes, state: LeaseState, program: bytes, plaintext: bytes) -> Task:
-        core = state.job.core
-        limits = Limits(
-            memory_bytes=core.limits.memory_bytes,
-            fuel=core.limits.fuel,
-            run_ms=core.limits.run_ms,
-            output_bytes=core.limits.output_bytes,
-        )
-        return Task(
-            id=key,
-            module=program,
-            digest=core.program.digest,
-            profile=core.program.profile,
-            entry=core.program.entry,
-            args=core.arguments,
-            stdin=plaintext,
-            limits=limits,
-        )
-
     async def _stop(self, key: bytes) -> None:
-        await self.engine.cancel(key)
+        await self.arrays.cancel(key)
         self.put(lambda turn: self._step(key, lease.Stopped(), turn))
 
     # Ledger
@@ -409,3 +396,24 @@ class ProviderNode(PostingShell):
         elif kind is WindowsOpened:
             opened = decode(event, WindowsOpened)
             self._step(opened.agreement, lease.Windows(opened), turn)
+
+
+def _task(key: bytes, core: JobCore, program: bytes, inputs: tuple[bytes, ...]) -> Task:
+    """The run of an ordinary job, or the batch of all elements of an array."""
+    task = Task(
+        id=key,
+        module=program,
+        digest=core.program.digest,
+        profile=core.program.profile,
+        entry=core.program.entry,
+        args=core.arguments,
+        stdin=b"" if core.is_array else inputs[0],
+        limits=Limits(
+            memory_bytes=core.limits.memory_bytes,
+            fuel=core.limits.fuel,
+            run_ms=core.limits.run_ms,
+            output_bytes=core.limits.output_bytes,
+            log_bytes=core.log_bytes,
+        ),
+    )
+    return Batch(**msgspec.structs.asdict(task), inputs=inputs) if core.is_array else task

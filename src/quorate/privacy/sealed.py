@@ -76,7 +76,7 @@ class SealedTier:
             seal_to(job.core.result_key, output, output_info(job, place.agreement, place.member, "result"), draw),
             # An empty log has nothing to hide: its size, which is public, says all. Its tag is keyed like any other.
             seal_to(job.core.result_key, log, output_info(job, place.agreement, place.member, "log"), draw)
-            if execution.log
+            if execution.log or execution.ends
             else b"",
         )
         return Sealed(claim(execution, tags, blobs), *blobs)

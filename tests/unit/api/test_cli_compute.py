@@ -76,7 +76,7 @@ async def test_submit_as_json(ask: Asked, desk: BoxedDesk, private: tuple[str, .
     done = await ask("submit", *private, "--json")
     told = json.loads(done.out)
     assert (told["job"], told["private"], told["replicas"]) == (only_job(desk), True, 3)
-    assert set(told) == {"job", "private", "proof", "replicas", "program"}
+    assert set(told) == {"job", "private", "proof", "replicas", "elements", "program"}
     assert done.err == ""
 
 
