@@ -42,6 +42,7 @@ def test_the_better_way_of_a_peer_counts(load) -> None:  # type: ignore[no-untyp
     figures = load("durable_jobs").compared(
         {
             "quorate": 300.0,
+            "quorate_array": 3000.0,
             "dbos_direct": 150.0,
             "dbos_queue": 100.0,
             "dbos_p50_ms": 9999.0,
@@ -51,6 +52,7 @@ def test_the_better_way_of_a_peer_counts(load) -> None:  # type: ignore[no-untyp
     )
     assert figures["ratio_to_dbos"] == 2.0
     assert figures["ratio_to_ray"] == 0.5
+    assert figures["array_ratio_to_ray"] == 5.0
     assert figures["ratio_to_ray_with_one_worker"] == 1.5
     assert not any(name.startswith(("celery", "ratio_to_celery")) for name in figures)
 
