@@ -40,7 +40,8 @@ static void prepare(addend *prepared, const edwards25519 *p)
 
 /* The last step of addition and doubling: x = fe, y = gh, z = fg. `f` may be larger than a second factor may.
  * t = eh is apart, because a point that is doubled next needs none. */
-static void complete(edwards25519 *p, const field25519 *e, const field25519 *f, const field25519 *g, const field25519 *h)
+static void complete(edwards25519 *p, const field25519 *e, const field25519 *f, const field25519 *g,
+                     const field25519 *h)
 {
     field25519_multiply(&p->x, f, e);
     field25519_multiply(&p->y, g, h);
@@ -65,7 +66,7 @@ static void add_prepared(edwards25519 *p, const addend *q, int negative)
     complete(p, &e, negative ? &b : &a, negative ? &a : &b, &h);
 }
 
-/* All four results have the opposite sign of the published ones, which stands for the same point and saves negations. */
+/* All four results have the opposite sign of the published ones: the same point, and no negations. */
 static void twice(edwards25519 *p, int with_t)
 {
     field25519 e, f, g, h;

@@ -28,8 +28,8 @@ void field25519_subtract(field25519 *difference, const field25519 *a, const fiel
         difference->limb[i] = a->limb[i] - b->limb[i];
 }
 
-/* Rounds `from` to a multiple of 2^bits and moves that to the next limb, `fold` times. Written so that only the lower half
- * of what stays is computed. */
+/* Rounds `from` to a multiple of 2^bits and moves that to the next limb, `fold` times. Written so that only the lower
+ * half of what stays is computed. */
 #define CARRY(from, to, bits, fold)                                                       \
     do {                                                                                  \
         int64_t rounded = h[from] + (1 << ((bits) - 1));                                  \
@@ -118,7 +118,7 @@ static void square_times(field25519 *a, int times)
         field25519_square(a, a);
 }
 
-/* Goes through the bits of 250 with a^(2^n - 1): doubling n takes n squarings and a product, adding one to it one each. */
+/* Goes through the bits of 250 with a^(2^n - 1): doubling n takes n squarings and a product, adding one takes one each. */
 void field25519_power_root(field25519 *power, const field25519 *a)
 {
     field25519 base = *a, ones = *a;
