@@ -118,7 +118,7 @@ static void square_times(field25519 *a, int times)
         field25519_square(a, a);
 }
 
-/* Goes through the bits of 250 with a^(2^n - 1): doubling n takes n squarings and a product, adding one takes one each. */
+/* Goes through the bits of 250 with a^(2^n - 1): doubling n takes n squarings and a product, adding one one each. */
 void field25519_power_root(field25519 *power, const field25519 *a)
 {
     field25519 base = *a, ones = *a;
