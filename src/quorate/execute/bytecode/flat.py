@@ -1,4 +1,4 @@
-"""A call and its outcome as bytes, the way engines outside of Python take and give them; the layout is in `device/flat.h`.
+"""A call and its outcome as bytes, for engines outside of Python; the layout is in `device/flat.h`.
 
 What comes back is read as strictly as if a stranger had sent it: every size is checked before it is used, and what no
 engine may answer is an EngineFault, never an Outcome.
@@ -76,7 +76,7 @@ def _encode_argument(argument: Argument) -> bytes:
 def encode_request(
     container: bytes, call: Call, state: State | None, context: Context, address: bytes | None = None
 ) -> bytes:
-    """The bytes of a request. A container that is too large is sent only as far as shows that."""
+    """The bytes of a request."""
     function = call.function.encode("utf-8", "replace")
     arguments = b"".join(map(_encode_argument, call.arguments))
     balances = b"".join(_BALANCE.pack(*balance) for balance in context.balances)
@@ -181,8 +181,8 @@ def _effects_of(records: bytes) -> _Effects:
 
 
 def decode_answer(answer: bytes) -> Outcome:
-    """The outcome in `answer`. Raises BadContract, UnknownFunction, WrongArguments, TooLarge, as `load` and `run` of the
-    reference do, NeedsRoom, and EngineFault for what no engine may say."""
+    """The outcome in `answer`. Raises BadContract, UnknownFunction, WrongArguments, TooLarge, as `load` and `run` of
+    the reference do, NeedsRoom, and EngineFault for what no engine may say."""
     _require(len(answer) >= ANSWER_BYTES and len(answer) == answer_size(answer), "its size")
     verdict, detail, place, count, cycles, code, _, _ = _ANSWER.unpack_from(answer)
     if verdict not in _STATUS:
