@@ -19,14 +19,14 @@ HERE = Path(__file__).resolve().parent
 MODULE = HERE.parent / "src" / "quorate" / "execute" / "bytecode" / "mhr.wasm"
 ZIG_VERSION = "0.17.0"
 CRYPTO = ("blake3", "sha512", "field25519", "edwards25519", "ed25519", "ecvrf")
-SOURCES = ("mhr.c", "flat.c", *(f"crypto/{name}.c" for name in CRYPTO), "freestanding/memory.c")
+SOURCES = ("mhr.c", "flat.c", *(f"crypto/{name}.c" for name in CRYPTO), "freestanding/memory.c", "freestanding/wasm.c")
 HEADERS = ("mhr.h", "flat.h", "crypto/bytes.h", *(f"crypto/{name}.h" for name in CRYPTO))
 # With bulk memory the loops of freestanding/memory.c become single instructions.
 FLAGS = (
     *("--target=wasm32-freestanding", "-std=c99", "-O3", "-s", "-nostdlib", "-mbulk-memory"),
     *("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror", "-DQUORATE_BLAKE3_UNROLLED"),
     *("-Wl,--no-entry", "-Wl,--strip-all", "-Wl,--build-id=none", "-Wl,-z,stack-size=65536"),
-    *("-Wl,--export=flat_answer", "-Wl,--export=__heap_base"),
+    *("-Wl,--export=answer", "-Wl,--export=__heap_base"),
 )
 
 

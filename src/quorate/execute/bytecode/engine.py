@@ -7,12 +7,20 @@ in the same run. A run that asks for more memory than there is starts again with
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any, Final
 
 import wasmtime
 
-from quorate.execute.bytecode.flat import ANSWER_BYTES, EngineFault, NeedsRoom, answer_size, decode_answer, encode_request
+from quorate.execute.bytecode.flat import (
+    ANSWER_BYTES,
+    EngineFault,
+    NeedsRoom,
+    answer_size,
+    decode_answer,
+    encode_request,
+)
 from quorate.execute.bytecode.host import Call, Context, Outcome
 from quorate.execute.bytecode.state import State
 from quorate.execute.engine import WASM_PAGE_BYTES
@@ -25,6 +33,8 @@ AREA_BYTES_MAX: Final = 1024 * MIB
 KEPT_BYTES_MAX: Final = 64 * MIB
 """An instance that a run made larger than this is replaced after it."""
 _ALIGNMENT: Final = 8
+_HEAD: Final = struct.Struct("<II")
+"""Size of the request, size of the area; see device/freestanding/wasm.c."""
 
 
 def _config() -> wasmtime.Config:
@@ -46,8 +56,13 @@ class MachineEngine:
     def _begin(self) -> None:
         self._store = wasmtime.Store(self._engine)
         exports: Any = wasmtime.Instance(self._store, self._module, []).exports(self._store)
-        self._memory, self._entry = exports["memory"], exports["flat_answer"]
-        self._request_at: int = exports["__heap_base"].value(self._store)
+        self._memory, self._entry = exports["memory"], exports["answer"]
+        self._base: int = exports["__heap_base"].value(self._store)
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the instance holds now."""
+        return int(self._memory.data_len(self._store))
 
     def run(
         self, container: bytes, call: Call, state: State | None, context: Context, address: bytes | None = None
@@ -66,11 +81,12 @@ class MachineEngine:
         raise EngineFault(f"the run needs more than {AREA_BYTES_MAX} bytes of working area")
 
     def _answer(self, request: bytes, area_bytes: int) -> bytes:
-        area_at = self._request_at + len(request) + -(self._request_at + len(request)) % _ALIGNMENT
+        sent = bytearray(_HEAD.pack(len(request), area_bytes) + request)
+        area_at = self._base + len(sent) + -len(sent) % _ALIGNMENT
         self._provide(area_at + area_bytes)
-        self._memory.write(self._store, request, self._request_at)
+        self._memory.write(self._store, sent, self._base)
         try:
-            at = self._entry(self._store, self._request_at, len(request), area_at, area_bytes) & 0xFFFF_FFFF
+            at = self._entry(self._store) & 0xFFFF_FFFF
         except wasmtime.Trap as trap:
             self._begin()
             raise EngineFault(f"the machine failed: {str(trap)[:200]}") from None
@@ -83,7 +99,7 @@ class MachineEngine:
         return bytes(self._memory.read(self._store, at, at + size))
 
     def _provide(self, size: int) -> None:
-        missing = size - self._memory.data_len(self._store)
+        missing = size - self.memory_bytes
         if missing <= 0:
             return
         try:
@@ -92,5 +108,5 @@ class MachineEngine:
             raise EngineFault(f"this machine could not give {size} bytes of memory") from None
 
     def _shrink(self) -> None:
-        if self._memory.data_len(self._store) > KEPT_BYTES_MAX:
+        if self.memory_bytes > KEPT_BYTES_MAX:
             self._begin()
