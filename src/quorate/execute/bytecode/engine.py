@@ -1,0 +1,112 @@
+"""Runs contracts on the C machine, compiled to WebAssembly (`mhr.wasm`, built by `device/build_wasm.py`).
+
+It gives the outcomes of the reference, some hundred times faster. One instance serves run after run. It keeps nothing:
+the machine has no variables of its own, clears a contract's memory before each run, and reads only what it has written
+in the same run. A run that asks for more memory than there is starts again with more.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any, Final
+
+import wasmtime
+
+from quorate.execute.bytecode.flat import (
+    ANSWER_BYTES,
+    EngineFault,
+    NeedsRoom,
+    answer_size,
+    decode_answer,
+    encode_request,
+)
+from quorate.execute.bytecode.host import Call, Context, Outcome
+from quorate.execute.bytecode.state import State
+from quorate.execute.engine import WASM_PAGE_BYTES
+from quorate.execute.wasm.wasmtime_engine import COMPACT_SETTINGS, HOST_SETTINGS, address_space_is_wide
+from quorate.model.units import MIB
+
+MODULE: Final = Path(__file__).with_name("mhr.wasm")
+AREA_BYTES_FIRST: Final = MIB
+AREA_BYTES_MAX: Final = 1024 * MIB
+KEPT_BYTES_MAX: Final = 64 * MIB
+"""An instance that a run made larger than this is replaced after it."""
+_ALIGNMENT: Final = 8
+_HEAD: Final = struct.Struct("<II")
+"""Size of the request, size of the area; see device/freestanding/wasm.c."""
+
+
+def _config() -> wasmtime.Config:
+    config = wasmtime.Config()
+    compact = {} if address_space_is_wide() else COMPACT_SETTINGS
+    for name, value in {**HOST_SETTINGS, **compact}.items():
+        setattr(config, name, value)
+    return config
+
+
+class MachineEngine:
+    """Runs one contract at a time. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._engine = wasmtime.Engine(_config())
+        self._module = wasmtime.Module(self._engine, MODULE.read_bytes())
+        self._begin()
+
+    def _begin(self) -> None:
+        self._store = wasmtime.Store(self._engine)
+        exports: Any = wasmtime.Instance(self._store, self._module, []).exports(self._store)
+        self._memory, self._entry = exports["memory"], exports["answer"]
+        self._base: int = exports["__heap_base"].value(self._store)
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the instance holds now."""
+        return int(self._memory.data_len(self._store))
+
+    def run(
+        self, container: bytes, call: Call, state: State | None, context: Context, address: bytes | None = None
+    ) -> Outcome:
+        """Loads, verifies and runs, as `load` and `run` of the reference do. Raises BadContract, UnknownFunction,
+        WrongArguments, TooLarge, and EngineFault when this machine has not the memory."""
+        request = encode_request(container, call, state, context, address)
+        area_bytes = AREA_BYTES_FIRST
+        while area_bytes <= AREA_BYTES_MAX:
+            try:
+                return decode_answer(self._answer(request, area_bytes))
+            except NeedsRoom as needed:
+                area_bytes = max(2 * area_bytes, needed.size)
+            finally:
+                self._shrink()
+        raise EngineFault(f"the run needs more than {AREA_BYTES_MAX} bytes of working area")
+
+    def _answer(self, request: bytes, area_bytes: int) -> bytes:
+        sent = bytearray(_HEAD.pack(len(request), area_bytes) + request)
+        area_at = self._base + len(sent) + -len(sent) % _ALIGNMENT
+        self._provide(area_at + area_bytes)
+        self._memory.write(self._store, sent, self._base)
+        try:
+            at = self._entry(self._store) & 0xFFFF_FFFF
+        except wasmtime.Trap as trap:
+            self._begin()
+            raise EngineFault(f"the machine failed: {str(trap)[:200]}") from None
+        end = area_at + area_bytes
+        if not area_at <= at <= end - ANSWER_BYTES:
+            raise EngineFault("the answer lies outside of its area")
+        size = answer_size(self._memory.read(self._store, at, at + ANSWER_BYTES))
+        if size > end - at:
+            raise EngineFault("the answer is larger than its area")
+        return bytes(self._memory.read(self._store, at, at + size))
+
+    def _provide(self, size: int) -> None:
+        missing = size - self.memory_bytes
+        if missing <= 0:
+            return
+        try:
+            self._memory.grow(self._store, -(-missing // WASM_PAGE_BYTES))
+        except wasmtime.WasmtimeError:
+            raise EngineFault(f"this machine could not give {size} bytes of memory") from None
+
+    def _shrink(self) -> None:
+        if self.memory_bytes > KEPT_BYTES_MAX:
+            self._begin()
