@@ -14,7 +14,7 @@ import os
 import struct
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ ECHO = """(module (memory (export "memory") 1)
     (i64.or (i64.shl (i64.extend_i32_u (local.get 0)) (i64.const 32)) (i64.extend_i32_u (local.get 1)))))"""
 """The no-op: gives back its input."""
 INPUT_BYTES = 8
+ARRAY_ELEMENTS = 500
 WAL_CHANGES_AT = 8
 
 
@@ -92,6 +93,21 @@ def quorum_drafts(count: int) -> list[Draft]:
         Job.builder().wasm(ECHO).private_input(os.urandom(INPUT_BYTES)).with_ownership_proof().replication(3).build()
         for _ in range(count)
     ]
+
+
+def trust_array(inputs: Sequence[bytes]) -> Draft:
+    """The same no-ops as elements of one job."""
+    return Job.builder().wasm(ECHO).array(inputs).proof("trust").build()
+
+
+def quorum_array(inputs: Sequence[bytes]) -> Draft:
+    return Job.builder().wasm(ECHO).private_array(inputs).with_ownership_proof().replication(3).build()
+
+
+def arrays_of(make: Callable[[Sequence[bytes]], Draft], elements: int) -> list[Draft]:
+    """Arrays of at most ARRAY_ELEMENTS, `elements` in all."""
+    inputs = [os.urandom(INPUT_BYTES) for _ in range(elements)]
+    return [make(inputs[at : at + ARRAY_ELEMENTS]) for at in range(0, elements, ARRAY_ELEMENTS)]
 
 
 def drained_s(client: quorate.Quorate, drafts: Sequence[Draft]) -> float:

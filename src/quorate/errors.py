@@ -11,6 +11,9 @@
     │   ├── AboveCap              a resource limit above the network's signed cap
     │   ├── ContradictoryOptions  two options that exclude each other
     │   ├── InvalidField          a field out of its domain, unknown or missing
+    │   ├── BadContract           a contract's bytes are refused: `fault` names why, `at` the place in its code
+    │   ├── UnknownFunction       the contract has no callable function of that name
+    │   ├── WrongArguments        arguments of another count, kind or size than the function declares
     │   ├── UnknownJob            no job of that id here
     │   ├── UnknownBlob           no bytes of that digest here
     │   ├── WrongKey              the key does not open the result
@@ -97,6 +100,19 @@ class ContradictoryOptions(UserError):
 
 
 class InvalidField(UserError):
+    pass
+
+
+class BadContract(UserError):
+    fault: str = ""
+    at: int = -1
+
+
+class UnknownFunction(UserError):
+    pass
+
+
+class WrongArguments(UserError):
     pass
 
 

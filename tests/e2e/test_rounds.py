@@ -266,7 +266,7 @@ def test_those_who_stall_are_waited_for_no_longer_than_said(
     for job, why in ((slow, "run clock"), (unstarted, "transfer clock")):
         view = client.wait_settled(job, 20)
         assert (view.state, view.round) == ("completed", 1)
-        assert any(note.text.endswith(f"lost its place: {why}") for note in view.notes)
+        assert any(note.text.endswith(f"lost its place: {why}") for note in client.status(job).notes)
         assert network.ids[ROGUE] not in network.book().paid(job)
     assert client.status(impatient).error == "VerifyTimeout"
     with pytest.raises(VerifyTimeout):

@@ -100,7 +100,7 @@ def _print_price(found: Mapping[str, Any]) -> None:
     ]
     for name, text in rows:
         if name != "elements" or found["elements"] > 1:
-            render.say(f"{name:<9} {text}")
+            render.say_field(name, text)
 
 
 def _cohort(found: Mapping[str, Any]) -> str:

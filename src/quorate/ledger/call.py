@@ -47,7 +47,7 @@ KINDS: dict[str, type[Transaction]] = {noun(kind): kind for kind in Transaction.
 
 
 class AuthenticatedTx(NamedTuple):
-    """A transaction and who signed it; the caller has verified the signature. `id` is the digest of its body."""
+    """A transaction and who posted it, of which the caller is sure. `id` is the digest of its body."""
 
     id: Digest
     signer: NodeId
@@ -57,7 +57,7 @@ class AuthenticatedTx(NamedTuple):
 
 
 def read_transaction(noun_of_body: str, body: bytes, signer: NodeId) -> AuthenticatedTx:
-    """The transaction in a leaf that was verified as `signer`'s. Raises MalformedBytes for another noun or another
+    """The transaction that `signer` posted. Raises MalformedBytes for another noun or another
     form."""
     kind = KINDS.get(noun_of_body)
     if kind is None:

@@ -27,7 +27,7 @@ def load(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
 
 
 def test_the_scripts_are_here() -> None:
-    assert SCRIPTS == ["durable_jobs", "footprint", "private_quorum", "wasm_overhead"]
+    assert SCRIPTS == ["codec", "durable_jobs", "footprint", "private_quorum", "wasm_overhead"]
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -42,6 +42,7 @@ def test_the_better_way_of_a_peer_counts(load) -> None:  # type: ignore[no-untyp
     figures = load("durable_jobs").compared(
         {
             "quorate": 300.0,
+            "quorate_array": 3000.0,
             "dbos_direct": 150.0,
             "dbos_queue": 100.0,
             "dbos_p50_ms": 9999.0,
@@ -51,6 +52,7 @@ def test_the_better_way_of_a_peer_counts(load) -> None:  # type: ignore[no-untyp
     )
     assert figures["ratio_to_dbos"] == 2.0
     assert figures["ratio_to_ray"] == 0.5
+    assert figures["array_ratio_to_ray"] == 5.0
     assert figures["ratio_to_ray_with_one_worker"] == 1.5
     assert not any(name.startswith(("celery", "ratio_to_celery")) for name in figures)
 
@@ -169,6 +171,18 @@ def test_commits_are_those_of_the_store(load, tmp_path: Path) -> None:  # type: 
         store.execute("INSERT INTO t VALUES (?)", (number,))
     assert network._commits("node") - before == 7
     store.close()
+
+
+def test_both_sides_of_the_codec_make_the_same_of_every_value(load) -> None:  # type: ignore[no-untyped-def]
+    codec = load("codec")
+    made = codec.values()
+    assert len({type(value) for value in made}) == len(made)
+    for value in made:
+        data = codec.cbor2_encode(value)
+        assert codec.encode(value) == data
+        assert codec.cbor2_decode(data, type(value)) == codec.decode(data, type(value)) == value
+    with pytest.raises(AssertionError):
+        codec.cbor2_decode(data + b"\0", type(value))
 
 
 def test_the_one_second_kernel_is_the_same_on_both_sides(load, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

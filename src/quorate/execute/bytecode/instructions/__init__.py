@@ -1,0 +1,1 @@
+"""One function for each opcode, in the same four blocks: stack, cost, operation, program counter."""

@@ -1,0 +1,92 @@
+"""`quorate contract`: from assembly to a container, and calls with a state that lasts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.support.repository import ROOT
+from tests.support.terminal import Cli, cli_for
+
+EXAMPLE = ROOT / "examples" / "contracts" / "counter.mha"
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cli:
+    return cli_for(capfd, monkeypatch, tmp_path / "home")
+
+
+@pytest.fixture
+def counter(run: Cli, tmp_path: Path) -> str:
+    source = shutil.copy(EXAMPLE, tmp_path)
+    done = run("contract", "assemble", source)
+    assert done.code == 0
+    assert "address" in done.out
+    return str(tmp_path / "counter.mhb")
+
+
+def test_a_state_lasts_from_call_to_call(run: Cli, counter: str, tmp_path: Path) -> None:
+    state = str(tmp_path / "counter.state")
+    for amount, total in ((5, 5), (-2, 3)):
+        done = run("contract", "run", counter, "add", "--arg", f"amount={amount}", "--state", state, "--json")
+        assert (done.code, json.loads(done.out)["results"]) == (0, [total])
+    done = run("contract", "run", counter, "read", "--state", state)
+    assert done.code == 0
+    assert "results   3" in done.out
+
+
+def test_a_trap_keeps_the_state_and_has_its_exit_code(run: Cli, counter: str, tmp_path: Path) -> None:
+    state = tmp_path / "counter.state"
+    assert run("contract", "run", counter, "add", "--arg", "amount=1", "--state", str(state)).code == 0
+    before = state.read_bytes()
+    done = run("contract", "run", counter, "add", "--arg", "amount=9223372036854775807", "--state", str(state))
+    assert (done.code, state.read_bytes()) == (51, before)
+    assert "OVERFLOW" in done.out
+    done = run("contract", "run", counter, "read", "--cycles", "5", "--json")
+    plain = json.loads(done.out)
+    assert (done.code, plain["trap"], plain["cycles"]) == (51, "OUT_OF_CYCLES", 5)
+
+
+def test_a_container_is_printed_and_assembled_to_the_same_bytes(run: Cli, counter: str, tmp_path: Path) -> None:
+    source = tmp_path / "again.mha"
+    source.write_text(run("contract", "disasm", counter).out)
+    assert run("contract", "assemble", str(source)).code == 0
+    assert (tmp_path / "again.mhb").read_bytes() == Path(counter).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("nope",), 46, "add, read"),
+        (("add",), 47, "--arg amount=..."),
+        (("add", "--arg", "amount"), 47, "NAME=VALUE"),
+        (("add", "--arg", "amount=x"), 47, "amount"),
+        (("add", "--arg", "amount=1", "--arg", "amount=2"), 47, "each name once"),
+        (("read", "--sender", "0x00"), 29, "16 bytes"),
+        (("read", "--cycles", "0"), 29, "cycles_max"),
+        (("read", "--state", str(EXAMPLE)), 29, "state"),
+    ],
+)
+def test_calls_that_cannot_be(run: Cli, counter: str, words: tuple[str, ...], code: int, said: str) -> None:
+    done = run("contract", "run", counter, *words)
+    assert done.code == code, done.err
+    assert said in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_a_changed_byte_and_other_files_are_no_contract(run: Cli, counter: str, tmp_path: Path) -> None:
+    data = bytearray(Path(counter).read_bytes())
+    data[40] ^= 1
+    altered = tmp_path / "altered.mhb"
+    altered.write_bytes(data)
+    assert run("contract", "run", str(altered), "read").code == 45
+    assert run("contract", "disasm", str(EXAMPLE)).code == 45
+    assert run("contract", "disasm", str(tmp_path / "missing")).code == 21
+    assert run("contract", "assemble", counter).code == 29
+    wrong = tmp_path / "wrong.mha"
+    wrong.write_text('.memory 8\n.func f() -> 0\n    NOPE\n    RET\n; "a comment" ; ends it\n')
+    done = run("contract", "assemble", str(wrong))
+    assert done.code == 29
+    assert "line 3" in done.err
