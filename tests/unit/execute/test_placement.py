@@ -4,7 +4,7 @@ from collections import OrderedDict, deque
 from types import SimpleNamespace
 
 from quorate.execute import placement
-from quorate.execute.engine import Task
+from quorate.execute.engine import Batch, Task
 from quorate.execute.placement import PoolSettings, Speeds, pick, to_forget
 
 QUICK, SLOW = b"q" * 32, b"s" * 32
@@ -75,3 +75,12 @@ def test_modules_used_longest_ago_leave_first_and_busy_ones_stay(monkeypatch):
     monkeypatch.setattr(placement, "MODULE_BYTES_PER_WORKER", 2)
     assert to_forget(full, 1) == [b"b", b"c"]
     assert to_forget(child(), 1000) == []
+
+
+def test_a_batch_counts_as_all_of_its_runs():
+    many = Batch(id=b"b", module=b"", digest=QUICK, inputs=(b"x" * 100,) * 64)
+    assert speeds().expected_us(many, 5) == 6_400
+    assert speeds().expected_us(task(), 5) == 100
+    busy = child([QUICK])
+    assert pick([busy], many, speeds(), PoolSettings(prefetch_bytes=6_400)) is busy
+    assert pick([busy], many, speeds(), PoolSettings(prefetch_bytes=6_399)) is None

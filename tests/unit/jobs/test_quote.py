@@ -32,6 +32,16 @@ def test_prices_come_from_the_offers_and_the_escrow_covers_the_worst_case(town: 
     assert found.escrow_micro == found.most_micro + found.attempts_micro + found.bond_micro
 
 
+def test_an_array_is_priced_by_all_of_its_elements(town: Town) -> None:
+    limits = msgspec.structs.replace(LIMITS, fuel=2 * 10**6, output_bytes=1_000)
+    found = quote_of(town, town.job(quorum(3), limits=limits, elements=50).job)
+    assert (found.error, found.elements) == ("", 50)
+    assert {(line.least_micro, line.most_micro) for line in found.offers} == {(100 + 10 * 5, 100 + 10 * 100)}
+    dear = quote_of(town, town.job(quorum(3), limits=limits, elements=50, budget_micro=1_000).job)
+    assert (dear.error, dear.elements) == ("UnaffordableJob", 50)
+    assert dear.needed_micro >= 3 * (100 + 10 * 100)
+
+
 def test_what_is_paid_lies_within_the_quote(town: Town) -> None:
     job = town.job(quorum(3))
     found = quote_of(town, job.job)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from tests.support.ledger_world import BALANCE, BOND, Deal, World
+from tests.support.ledger_world import BALANCE, BOND, LIMITS, Deal, World
 
 from quorate.crypto.digests import digest, value_digest
 from quorate.crypto.merkle import verify
@@ -166,3 +166,28 @@ def test_settled_escrows_and_answers_are_swept_and_nothing_can_be_paid_again() -
     assert world.balance(world.requester) == paid
     check(world.state)
     world.crash()
+
+
+def test_an_array_is_held_for_the_fuel_of_all_its_elements() -> None:
+    """Each element may use the whole limit, so the price of one run would leave the others unpaid."""
+    world = World()
+    for who in world.providers:
+        world.stand(who)
+    limits = msgspec.structs.replace(LIMITS, output_bytes=1_000, fuel=10**6)
+    job, roster = world.job(limits=limits, elements=50, budget_micro=10**9), world.roster()
+    agreement = world.agreement(job, roster)
+    one = world.agreement(world.job(limits=limits), roster)
+    assert agreement.price_max_micro > one.price_max_micro
+    low = msgspec.structs.replace(agreement, price_max_micro=agreement.price_max_micro - 1)
+    reply = world.post(world.node, world.order(job, low, roster))
+    assert (reply.answer.status, reply.answer.detail) == (
+        "price_below_offer",
+        f"price {agreement.price_max_micro}",
+    )
+    poor = world.job(limits=limits, elements=50, budget_micro=3 * one.price_max_micro)
+    assert world.post(world.node, world.order(poor, world.agreement(poor, roster), roster)).answer.status == (
+        "budget_too_low"
+    )
+    reply = world.post(world.node, world.order(job, agreement, roster))
+    assert reply.answer.status == "ok"
+    assert decode(reply.events[0].event, EscrowOpened).escrow_micro >= 3 * agreement.price_max_micro
