@@ -241,6 +241,8 @@ class Town:
                 dependencies=(),
             ),
             arguments=(),
+            input_media="",
+            output_media="",
             limits=LIMITS,
             result_key=b"",
             ownership_key=b"",
@@ -506,6 +508,8 @@ class Play:
             log_bytes=len(log),
             memory_bucket_bytes=MIB,
             cpu_bucket_ms=1,
+            in_bucket_bytes=1,
+            out_bucket_bytes=1,
             isolation=("landlock", "rlimits", "seccomp"),
         )
 

@@ -200,7 +200,7 @@ def until(condition: Callable[[], T], timeout_s: float, pause_s: float = 0.01) -
 
 
 def soonest(wanted: float, measure: Callable[[], float], tries: int = 4) -> float:
-    """The least of some measurements of how long something took, the first below `wanted` or the best of `tries`: a busy
+    """The least of some measurements of how long something took: the first below `wanted`, or the best of all. A busy
     machine only makes things late, so one that was in time shows that they can be."""
     best = measure()
     for _ in range(tries - 1):

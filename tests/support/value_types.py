@@ -193,7 +193,13 @@ def _of_proof(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:
 
 
 def _of_core(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:
-    return {"privacy": ("enclave", "shares", "split") if full else (), "privacy_level": "private" if full else "public"}
+    media = "application/vnd.example+json" if full else ""
+    return {
+        "privacy": ("enclave", "shares", "split") if full else (),
+        "privacy_level": "private" if full else "public",
+        "input_media": media,
+        "output_media": media,
+    }
 
 
 def _of_bundle(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:

@@ -67,6 +67,10 @@ class JobOptions:
     """The input file; - is standard input. Without it the input is empty."""
     arg: Annotated[tuple[str, ...], Parameter(group=WHAT, allow_leading_hyphen=True)] = ()
     """One argument of the program; may be given several times. Arguments are never private."""
+    input_type: Annotated[str, Parameter(group=WHAT)] = ""
+    """The media type of the input, such as application/json; an input that is no such thing is refused."""
+    output_type: Annotated[str, Parameter(group=WHAT)] = ""
+    """The media type of the result; one that is no such thing is an error when it is opened."""
     entry: Annotated[str, Parameter(group=WHAT)] = ""
     """The exported function to start at (default: run for a pure module, _start for a command)."""
     profile: Annotated[Literal["pure", "command"] | None, Parameter(group=WHAT)] = None
@@ -120,6 +124,8 @@ def draft_of(options: JobOptions) -> Draft:
         builder.entry(options.entry)
     if options.arg:
         builder.arguments(*options.arg)
+    if options.input_type or options.output_type:
+        builder.media(input=options.input_type, output=options.output_type)
     if options.budget is not None:
         builder.budget(_amount("budget", options.budget))
     if options.allow:

@@ -93,7 +93,7 @@ def give(found: Result, view: JobView, out: Path | None, output: Output) -> int:
     from quorate.api.files_out import write_whole
 
     plaintext = found.decrypt()
-    error = None if found.ok else _guest_error(found)
+    error = _guest_error(found, view, plaintext)
     if output.json:
         render.say_json(_opened(found, view, plaintext))
         return 0 if error is None else exit_code(error)
@@ -107,7 +107,13 @@ def give(found: Result, view: JobView, out: Path | None, output: Output) -> int:
     return 0
 
 
-def _guest_error(found: Result) -> errors.JobFailed:
+def _guest_error(found: Result, view: JobView, plaintext: bytes) -> errors.JobFailed | None:
+    from quorate.model.media import is_of_media
+
+    if found.ok:
+        if is_of_media(plaintext, view.output_media):
+            return None
+        return errors.JobFailed(f"the result is no {view.output_media}", field="job", fix="ask the program's author")
     ended = found.status.replace("_", " ")
     said = f"the program ended with {ended}" + (f" (exit code {found.exit_code})" if found.exit_code else "")
     return errors.JobFailed(said, field="job", fix=f"quorate compute logs {render.short(found.job)}")
@@ -125,6 +131,7 @@ def _opened(found: Result, view: JobView, plaintext: bytes) -> dict[str, Any]:
         "state": view.state,
         "status": found.status,
         "exit_code": found.exit_code,
+        "media_type": view.output_media,
         "output": text,
         "output_base64": b64encode(plaintext).decode(),
         "elapsed_ms": view.elapsed_ms,

@@ -80,6 +80,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     The same on every honest executor when the status is votable: status, exit_code, output, log, fuel_used,
     guest_memory_bytes (the most linear memory the guest held). Measured here and never voted on: memory_peak_bytes
     (the kernel's peak resident size of the worker during the run), cpu_ms, wall_ms, layers (of the jail that held).
+    in_bytes is what the guest was given, its input and arguments; what it gave is output and log.
     """
 
     status: Status
@@ -90,6 +91,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     guest_memory_bytes: int = 0
     memory_peak_bytes: int = 0
     cpu_ms: int = 0
+    in_bytes: int = 0
     wall_ms: int = 0
     engine_version: str = ""
     layers: tuple[str, ...] = ()

@@ -384,7 +384,7 @@ class WorkerPool:
         elif step.ticket is not None and not step.ticket.outcome.done():
             if isinstance(frame, frames.Done):
                 self._speeds.record(step.digest, frame.wall_us)
-                step.ticket.outcome.set_result(_execution(frame, child))
+                step.ticket.outcome.set_result(_execution(frame, child, step.ticket.task))
             else:
                 step.ticket.outcome.set_exception(_refusal(frame))
         return self._next_step(child)
@@ -466,7 +466,7 @@ class WorkerPool:
         return self._number
 
 
-def _execution(frame: frames.Done, child: Child) -> Execution:
+def _execution(frame: frames.Done, child: Child, task: Task) -> Execution:
     return Execution(
         status=frame.status,
         exit_code=frame.exit_code,
@@ -476,6 +476,7 @@ def _execution(frame: frames.Done, child: Child) -> Execution:
         guest_memory_bytes=frame.guest_memory_bytes,
         memory_peak_bytes=frame.memory_peak_bytes,
         cpu_ms=-(-frame.cpu_us // 1000),
+        in_bytes=len(task.stdin) + sum(len(item.encode()) for item in task.args),
         wall_ms=-(-frame.wall_us // 1000),
         engine_version=child.engine_version,
         layers=child.layers,

@@ -9,6 +9,7 @@ import msgspec
 
 from quorate.errors import InvalidField
 from quorate.model.codec import Part, Value
+from quorate.model.media import Media, require_media
 from quorate.model.policy import Level, Policy, Proof, Timeouts
 from quorate.model.program import Program
 from quorate.model.units import MIB, Bytes32, Count, FuelAmount, Hash, KeyBytes, Micro, Ms, Node, Word
@@ -46,6 +47,8 @@ class JobCore(Value, frozen=True, tag="job_core"):
     node: Node
     program: Program
     arguments: Annotated[tuple[Annotated[str, msgspec.Meta(max_length=4096)], ...], msgspec.Meta(max_length=64)]
+    input_media: Media
+    output_media: Media
     limits: ResourceLimits
     result_key: KeyBytes
     ownership_key: KeyBytes
@@ -63,6 +66,8 @@ class JobCore(Value, frozen=True, tag="job_core"):
     nonce: Bytes32
 
     def __post_init__(self) -> None:
+        require_media(self.input_media, "input_media")
+        require_media(self.output_media, "output_media")
         if tuple(sorted(set(self.privacy))) != self.privacy:
             raise InvalidField("not a sorted set", field="privacy")
         if bool(self.result_key) != (self.privacy_level == "private"):
