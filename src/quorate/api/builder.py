@@ -33,6 +33,7 @@ from quorate.execute.wasm.policy import BUFFER_ENTRY, ENTRY_DEFAULT, check_progr
 from quorate.execute.wasm.sections import Outline
 from quorate.execute.wasm.wasi import MODULE
 from quorate.model import job as model
+from quorate.model.media import is_of_media, require_media
 from quorate.model.policy import Policy, Proof, Timeouts
 from quorate.model.program import Program
 from quorate.model.units import AMOUNT_MAX, COHORT_MAX, Digest, Fuel, MicroCredits, Millis
@@ -91,6 +92,8 @@ class Draft:
     private: bool
     protections: frozenset[str]
     arguments: tuple[str, ...]
+    input_media: str
+    output_media: str
     limits: model.ResourceLimits
     proof: Proof
     budget_micro: MicroCredits
@@ -226,6 +229,12 @@ class Builder:
         self._rest["arguments"] = arguments
         return self
 
+    def media(self, *, input: str = "", output: str = "") -> Builder:  # noqa: A002
+        """Media types of input and output, such as application/json. They are part of the signed job; an input or a
+        result that is no such thing is an error."""
+        self._rest |= {"input_media": input, "output_media": output}
+        return self
+
     def timeouts(self, **milliseconds: int) -> Builder:
         """Phase clocks: match_ms, transfer_ms, run_ms, verify_ms; those not given keep their defaults."""
         unknown = set(milliseconds) - set(Timeouts.__struct_fields__)
@@ -280,6 +289,7 @@ class Builder:
         outline = _outline(self._module)
         program = _program(self._module, outline, rest.pop("entry", ""), self._tier)
         _check_use(program, outline, given.has_bytes, rest.get("arguments", ()))
+        _check_media(given.items, rest.get("input_media", ""), rest.get("output_media", ""))
         if given.elements > 1:
             model.require_bounded_sums(limits, given.elements)
         timeouts = self._clocks(limits, given.elements)
@@ -340,6 +350,8 @@ def _defaults(timeouts: Timeouts) -> dict[str, Any]:
     attempt = timeouts.transfer_ms + timeouts.run_ms + timeouts.verify_ms
     return {
         "arguments": (),
+        "input_media": "",
+        "output_media": "",
         "budget_micro": MicroCredits(BUDGET_DEFAULT_MICRO),
         "expires_in_ms": Millis(timeouts.match_ms + ROUNDS * attempt + EXPIRY_SLACK_MS),
         "regions": (),
@@ -437,6 +449,13 @@ def _profile(outline: Outline) -> Literal["pure", "command"]:
     if outline.imports or outline.function_named("run") is not None:
         return "pure"
     return "command" if outline.function_named("_start") is not None else "pure"
+
+
+def _check_media(items: Iterable[bytes], input_media: str, output_media: str) -> None:
+    require_media(input_media, "input-type")
+    require_media(output_media, "output-type")
+    if not all(is_of_media(item, input_media) for item in items):
+        raise InvalidField(f"the input is no {input_media}", field="input", fix="mend it, or leave its type out")
 
 
 def _check_use(program: Program, outline: Outline, has_input: bool, arguments: tuple[str, ...]) -> None:

@@ -69,6 +69,10 @@ class JobOptions:
     """Instead of --input: a file whose every line is the input of one run, all under one vote (1 to 4096 lines)."""
     arg: Annotated[tuple[str, ...], Parameter(group=WHAT, allow_leading_hyphen=True)] = ()
     """One argument of the program; may be given several times. Arguments are never private."""
+    input_type: Annotated[str, Parameter(group=WHAT)] = ""
+    """The media type of the input, such as application/json; an input that is no such thing is refused."""
+    output_type: Annotated[str, Parameter(group=WHAT)] = ""
+    """The media type of the result; one that is no such thing is an error when it is opened."""
     entry: Annotated[str, Parameter(group=WHAT)] = ""
     """The exported function to start at (default: run for a pure module, _start for a command)."""
     profile: Annotated[Literal["pure", "command"] | None, Parameter(group=WHAT)] = None
@@ -124,6 +128,8 @@ def draft_of(options: JobOptions) -> Draft:
         builder.entry(options.entry)
     if options.arg:
         builder.arguments(*options.arg)
+    if options.input_type or options.output_type:
+        builder.media(input=options.input_type, output=options.output_type)
     if options.budget is not None:
         builder.budget(_amount("budget", options.budget))
     if options.allow:

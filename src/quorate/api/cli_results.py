@@ -95,7 +95,7 @@ def give(found: Result, view: JobView, out: Path | None, output: Output) -> int:
 
     parts = found.elements()
     plaintext = b"".join(map(_line, parts)) if view.elements > 1 else found.decrypt()
-    error = _bad_end(found, parts)
+    error = _bad_end(found, view, parts)
     if output.json:
         render.say_json(_opened(found, view, parts))
         return 0 if error is None else exit_code(error)
@@ -114,9 +114,13 @@ def _line(part: Element) -> bytes:
     return part.written.removesuffix(b"\n") + b"\n"
 
 
-def _bad_end(found: Result, parts: tuple[Element, ...]) -> errors.JobFailed | None:
+def _bad_end(found: Result, view: JobView, parts: tuple[Element, ...]) -> errors.JobFailed | None:
+    from quorate.model.media import is_of_media
+
     if found.ok:
-        return None
+        if all(is_of_media(part.written, view.output_media) for part in parts):
+            return None
+        return errors.JobFailed(f"the result is no {view.output_media}", field="job", fix="ask the program's author")
     if len(parts) == 1:
         return _guest_error(found)
     bad = [part for part in parts if not part.ok]
@@ -133,7 +137,7 @@ def _guest_error(found: Result) -> errors.JobFailed:
 
 
 def _opened(found: Result, view: JobView, parts: tuple[Element, ...]) -> dict[str, Any]:
-    job = {"job": found.job, "state": view.state, "status": found.status}
+    job = {"job": found.job, "state": view.state, "status": found.status, "media_type": view.output_media}
     spent = {"elapsed_ms": view.elapsed_ms, "paid_micro": found.paid_micro}
     if view.elements > 1:
         return {**job, "elements": [{"status": part.status, **_written(part)} for part in parts], **spent}

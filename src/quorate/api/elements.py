@@ -11,7 +11,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from quorate.errors import InvalidField, JobFailed, MalformedBytes, TooLarge
-from quorate.model.codec import encode
+from quorate.model.codec import decode, encode
 from quorate.model.job import ELEMENTS_MAX, INPUT_BYTES_MAX
 from quorate.model.output import ArrayInput, ArrayOutcome, Output
 
@@ -23,6 +23,11 @@ class Given(NamedTuple):
     content: bytes
     elements: int
     has_bytes: bool
+
+    @property
+    def items(self) -> tuple[bytes, ...]:
+        """The input of each element."""
+        return decode(self.content, ArrayInput).items if self.elements > 1 else (self.content,)
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,8 @@ class JobView(msgspec.Struct, frozen=True):
     private: bool
     proof: str
     program: str
+    input_media: str
+    output_media: str
     price_max_micro: int
     paid_micro: int
     settled: bool
@@ -113,6 +115,8 @@ def view_of(state: JobState, now_ms: Millis, *, notes: bool = True) -> JobView:
         private=job.private,
         proof=job.core.proof.method,
         program=job.core.program.digest.hex(),
+        input_media=job.core.input_media,
+        output_media=job.core.output_media,
         price_max_micro=price_max_micro(terms),
         paid_micro=paid_micro(state),
         settled=state.stage == "done",

@@ -127,6 +127,8 @@ def _core(draft: Draft, parties: Parties, now_ms: Millis, public: _Public) -> Jo
         node=parties.node,
         program=draft.program,
         arguments=draft.arguments,
+        input_media=draft.input_media,
+        output_media=draft.output_media,
         limits=draft.limits,
         elements=draft.elements,
         result_key=public.result_key,

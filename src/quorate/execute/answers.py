@@ -53,9 +53,16 @@ def each_us(frame: frames.Done | frames.DoneBatch) -> int:
     return frame.wall_us // len(frame.ends) if isinstance(frame, frames.DoneBatch) else frame.wall_us
 
 
-def execution(frame: frames.Done | frames.DoneBatch, child: Child) -> Execution:
+def _given_bytes(task: Task) -> int:
+    """Input and arguments, of every run."""
+    inputs = task.inputs if isinstance(task, Batch) else (task.stdin,)
+    return sum(map(len, inputs)) + len(inputs) * sum(len(argument.encode()) for argument in task.args)
+
+
+def execution(frame: frames.Done | frames.DoneBatch, child: Child, task: Task) -> Execution:
     measured = Execution(
         status=Status.SUCCESS,
+        in_bytes=_given_bytes(task),
         memory_peak_bytes=frame.memory_peak_bytes,
         cpu_ms=-(-frame.cpu_us // 1000),
         wall_ms=-(-frame.wall_us // 1000),

@@ -107,6 +107,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     guest_memory_bytes (the most linear memory the guest held). Measured here and never voted on: memory_peak_bytes
     (the kernel's peak resident size of the worker during the run), cpu_ms, wall_ms, layers (of the jail that held).
     `ends` are those of a batch, in the order of its inputs; the status of the whole is then success, or a failure.
+    in_bytes is what the guest was given, its input and arguments; what it gave is output and log.
     """
 
     status: Status
@@ -117,6 +118,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     guest_memory_bytes: int = 0
     memory_peak_bytes: int = 0
     cpu_ms: int = 0
+    in_bytes: int = 0
     wall_ms: int = 0
     engine_version: str = ""
     layers: tuple[str, ...] = ()

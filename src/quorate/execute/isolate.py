@@ -368,7 +368,7 @@ class WorkerPool:
                 step.ticket.outcome.set_exception(answers.refusal(frame))
             else:
                 self._speeds.record(step.digest, answers.each_us(frame))
-                step.ticket.outcome.set_result(answers.execution(frame, child))
+                step.ticket.outcome.set_result(answers.execution(frame, child, step.ticket.task))
         return self._next_step(child)
 
     def _next_step(self, child: Child) -> None:

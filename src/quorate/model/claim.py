@@ -25,8 +25,8 @@ class Vote(Part, frozen=True):
 
 
 class ClaimBody(Value, frozen=True, tag="claim_body"):
-    """The vote, the sealed result and log by digest (each member's own ciphertext), usage in buckets, and the jail
-    layers that held."""
+    """The vote, the sealed result and log by digest (each member's own ciphertext), usage in buckets (memory,
+    processor time, what the guest was given and what it gave), and the jail layers that held."""
 
     vote: Vote
     result_digest: Hash
@@ -35,6 +35,8 @@ class ClaimBody(Value, frozen=True, tag="claim_body"):
     log_bytes: Count
     memory_bucket_bytes: Count
     cpu_bucket_ms: Count
+    in_bucket_bytes: Count
+    out_bucket_bytes: Count
     isolation: Annotated[tuple[Word, ...], msgspec.Meta(max_length=16)]
 
 

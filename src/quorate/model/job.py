@@ -13,6 +13,7 @@ import msgspec
 
 from quorate.errors import InvalidField
 from quorate.model.codec import Part, Value
+from quorate.model.media import Media, require_media
 from quorate.model.policy import Level, Policy, Proof, Timeouts
 from quorate.model.program import Program
 from quorate.model.units import (
@@ -92,6 +93,8 @@ class JobCore(Value, frozen=True, tag="job_core"):
     node: Node
     program: Program
     arguments: Annotated[tuple[Annotated[str, msgspec.Meta(max_length=4096)], ...], msgspec.Meta(max_length=64)]
+    input_media: Media
+    output_media: Media
     limits: ResourceLimits
     elements: Annotated[int, msgspec.Meta(ge=1, le=ELEMENTS_MAX)]
     result_key: KeyBytes
@@ -110,6 +113,8 @@ class JobCore(Value, frozen=True, tag="job_core"):
     nonce: Bytes32
 
     def __post_init__(self) -> None:
+        require_media(self.input_media, "input_media")
+        require_media(self.output_media, "output_media")
         if tuple(sorted(set(self.privacy))) != self.privacy:
             raise InvalidField("not a sorted set", field="privacy")
         if bool(self.result_key) != (self.privacy_level == "private"):

@@ -50,5 +50,7 @@ def claim(execution: Execution, tags: tuple[Digest, Digest], blobs: tuple[bytes,
         log_bytes=len(blobs[1]),
         memory_bucket_bytes=bucket(execution.memory_peak_bytes, MEMORY_BUCKET_MIN),
         cpu_bucket_ms=bucket(execution.cpu_ms, 1),
+        in_bucket_bytes=bucket(execution.in_bytes, 1),
+        out_bucket_bytes=bucket(len(execution.output) + len(execution.log), 1),
         isolation=execution.layers,
     )

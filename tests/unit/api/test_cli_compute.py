@@ -318,3 +318,14 @@ async def test_an_interruption_says_that_the_job_goes_on(ask: Asked, desk: Boxed
         f"interrupted; the job goes on: quorate compute status {only_job(desk)[:12]} "
         f"(or stop it: quorate compute cancel {only_job(desk)[:12]})"
     )
+
+
+async def test_a_result_of_another_kind_than_was_said_is_an_error_behind_its_bytes(
+    ask: Asked, desk: BoxedDesk, private: tuple[str, ...]
+) -> None:
+    await ask("submit", *private, "--output-type", "text/plain")
+    told = json.loads((await ask("result", only_job(desk), "--decrypt", "--json")).out)
+    assert (told["media_type"], told["status"]) == ("text/plain", "success")
+    done = await ask("run", *private, "--output-type", "application/json")
+    assert (done.code, bool(done.out)) == (51, True)
+    assert done.err.splitlines()[-1].startswith("quorate: error: job: the result is no application/json; fix: ")

@@ -118,6 +118,9 @@ REFUSED: list[tuple[dict[str, Any], type[UserError], str]] = [
     ({"proof": "quorum", "replication": 3, "one_in": 5}, ContradictoryOptions, "one-in"),
     ({"tier": "light", "memory_mib": 64}, ContradictoryOptions, "memory"),
     ({"arg": ("x",)}, ContradictoryOptions, "arguments"),
+    ({"input_type": "JSON"}, InvalidField, "input-type"),
+    ({"output_type": "text/csv;x=y"}, InvalidField, "output-type"),
+    ({"input_type": "application/json"}, InvalidField, "input"),
     ({"one_in": 0}, InvalidField, "one-in"),
     ({"replication": 0}, InvalidField, "replication"),
     ({"replication": 3, "threshold": 4}, InvalidField, "threshold"),
@@ -231,3 +234,11 @@ def test_standard_input_over_size_is_refused(module: Path, monkeypatch: pytest.M
     with pytest.raises(TooLarge, match="4 bytes") as caught:
         draft_of(JobOptions(wasm=module, input=Path("-")))
     assert caught.value.field == "input"
+
+
+def test_media_types_are_part_of_the_job(module: Path, data: Path) -> None:
+    draft = draft_of(JobOptions(wasm=module, input=data, input_type="text/plain", output_type="application/json"))
+    assert (draft.input_media, draft.output_media) == ("text/plain", "application/json")
+    plain = draft_of(JobOptions(wasm=module, input=data))
+    assert (plain.input_media, plain.output_media) == ("", "")
+    assert plain.fingerprint != draft.fingerprint

@@ -532,6 +532,35 @@ async def test_usage_agrees_with_the_kernels_counters(pool_of):
     assert after.memory_peak_bytes < ended.memory_peak_bytes - 40_000_000
 
 
+async def test_bytes_in_and_out_agree_with_the_kernels_counters(pool_of):
+    """What passes between a worker and the kernel in a run (proc(5), io) is the guest's own input, output and log, but
+    for some bytes of framing."""
+    pool = await pool_of(slots=1)
+    echo = wat_to_wasm(
+        """(module (memory (export "memory") 40)
+        (func (export "alloc") (param i32) (result i32) i32.const 0)
+        (func (export "run") (param i32 i32) (result i64)
+          (i64.extend_i32_u (i32.shr_u (local.get 1) (i32.const 1)))))"""
+    )
+    data = b"x" * 2_000_000
+    await pool.run(task(echo, stdin=data))
+    (pid,) = pool.pids
+
+    def counted() -> tuple[int, int]:
+        fields = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
+        return int(fields["rchar"]), int(fields["wchar"])
+
+    before = counted()
+    ended = await pool.run(task(echo, stdin=data))
+    read, written = (now - then for now, then in zip(counted(), before, strict=True))
+    assert ended.status is Status.SUCCESS
+    assert ended.in_bytes == 2_000_000
+    assert abs(ended.in_bytes - read) <= 0.1 * read
+    assert len(ended.output) + len(ended.log) == 1_000_000
+    assert abs(1_000_000 - written) <= 0.1 * written
+    assert (await pool.run(task())).in_bytes == 0
+
+
 async def test_a_thousand_jobs_leave_no_growth(pool_of):
     pool = await pool_of(slots=1)
     module = wat_to_wasm(
