@@ -1,0 +1,218 @@
+"""One function of a contract as one WebAssembly function."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from quorate.execute.bytecode.decoding import Instruction
+from quorate.execute.bytecode.machine import CALL_DEPTH_MAX
+from quorate.execute.bytecode.opcodes import Mode, Op, Trap
+from quorate.execute.bytecode.translate import arithmetic, layout, plain, storage
+from quorate.execute.bytecode.translate.emission import HOSTED, Emitter, Parts, Stop
+from quorate.execute.bytecode.translate.flow import Block, blocks_of, flow_of
+from quorate.execute.bytecode.translate.structure import dispatched, structured
+from quorate.execute.bytecode.translate.values import Cell, Constant, Test
+from quorate.execute.bytecode.translate.writer import I32, I64, Code, ModuleWriter, Signature, W
+from quorate.execute.bytecode.verify import Contract, effect_of, mode_of
+
+_SIMPLE: Final = {**arithmetic.EMISSIONS, **plain.EMISSIONS}
+
+
+def is_hosted(instruction: Instruction) -> bool:
+    return instruction.op in HOSTED or (instruction.op in (Op.LOAD, Op.STORE) and instruction.immediate == Mode.STATE)
+
+
+def segments_of(block: Block) -> list[tuple[Instruction, ...]]:
+    """The block cut behind each call and each instruction of the host."""
+    found: list[tuple[Instruction, ...]] = []
+    begun: list[Instruction] = []
+    for instruction in block.instructions:
+        begun.append(instruction)
+        if instruction.op is Op.CALL or is_hosted(instruction) or instruction is block.last:
+            found.append(tuple(begun))
+            begun = []
+    return found
+
+
+class FunctionTranslation:
+    """Writes function `index` of `contract`. `exported` functions say at which RET they end."""
+
+    def __init__(self, contract: Contract, parts: Parts, index: int) -> None:
+        self.contract = contract
+        self.e = Emitter(parts, index)
+        self.exported = any(export.function == index for export in contract.container.exports)
+        container = contract.container
+        self.blocks = blocks_of(contract.code, container.functions[index].start, container.end_of(index))
+
+    def write(self) -> None:
+        flow = flow_of(self.blocks)
+        if flow.reducible:
+            structured(flow, self.e.code, self.block)
+        else:
+            dispatched(len(self.blocks), self.e.code, self.block, self.e.names.following)
+
+    def block(self, number: int) -> tuple[int, ...]:
+        block = self.blocks[number]
+        self.e.operands.begin(self.contract.heights[block.instructions[0].pc])
+        for segment in segments_of(block):
+            self.e.segment(segment)
+            for instruction in segment:
+                self.e.begin(instruction)
+                self.instruction(instruction)
+                self.e.operands.settle()
+        self.leave(block)
+        return block.successors
+
+    def leave(self, block: Block) -> None:
+        """What stands at the end of a block: the flag of a jump, and cells where the next block expects them."""
+        if block.last.op in (Op.JZ, Op.JNZ):
+            flag = self.e.operands.take_flag()
+            if len(block.successors) == 2:
+                self.flag(block.last.op, flag)
+        if block.successors:
+            self.e.operands.place()
+        self.e.operands.settle()
+
+    def flag(self, op: Op, flag: Cell) -> None:
+        """Leaves whether the jump is taken."""
+        if isinstance(flag, Test):
+            self.e.write(flag.a, flag.b, flag.instruction)
+            if op is Op.JZ:
+                self.e.code.raw(W.I32_EQZ)
+        elif op is Op.JZ:
+            self.e.write(flag, W.I64_EQZ)
+        else:
+            self.e.write(flag, 0, W.I64_NE)
+
+    def instruction(self, instruction: Instruction) -> None:
+        op = instruction.op
+        if op in _SIMPLE:
+            _SIMPLE[op](self.e)
+        elif op in plain.COMPARISONS:
+            following = self.contract.code.get(instruction.after)
+            jumps = following is not None and following.op in (Op.JZ, Op.JNZ) and self.e.unused > 0
+            plain.compare(self.e, op, only_for_a_jump=jumps)
+        elif is_hosted(instruction):
+            self.host(instruction)
+        elif op in (Op.LOAD, Op.STORE):
+            self.storage(instruction)
+        else:
+            self.other(instruction)
+
+    def storage(self, instruction: Instruction) -> None:
+        mode, loads = mode_of(instruction.immediate), instruction.op is Op.LOAD
+        if mode is Mode.LOCAL:
+            (storage.load_local if loads else storage.store_local)(self.e, instruction.immediate - Mode.LOCAL)
+        elif mode is not None:
+            (storage.load if loads else storage.store)(self.e, mode)
+
+    def other(self, instruction: Instruction) -> None:
+        match instruction.op:
+            case Op.PUSH:
+                self.e.push(Constant(instruction.immediate))
+            case Op.MSIZE:
+                storage.memory_size(self.e)
+            case Op.EPOCH:
+                storage.epoch(self.e)
+            case Op.SENDER:
+                storage.copy_id(self.e, layout.SENDER)
+            case Op.SELF:
+                storage.copy_id(self.e, layout.SELF)
+            case Op.CALL:
+                self.call(instruction)
+            case Op.RET:
+                self.ret(instruction)
+            case Op.HALT:
+                self.e.stop(Stop.HALT)
+            case Op.ABORT:
+                self.e.lay_out(self.e.pop(), 0)
+                self.e.stop(Stop.TRAP, Trap.ABORTED)
+
+    def host(self, instruction: Instruction) -> None:
+        """Lays out the operands, lets the host do the work, and takes its result."""
+        e = self.e
+        pops, pushes = effect_of(e.container, e.index, instruction)
+        for at in reversed(range(pops)):
+            e.lay_out(e.pop(), at)
+        e.code.i32(e.site(Stop.HOST))
+        e.code.get(e.names.left)
+        e.code.call(e.parts.host)
+        e.code.tee(e.names.left)
+        e.code.i64(0)
+        e.code.raw(W.I64_LT_S)
+        e.code.open(W.IF)
+        e.code.raw(W.UNREACHABLE)
+        e.code.end()
+        for at in range(pushes):
+            e.code.i32(0)
+            e.code.access(W.I64_LOAD, e.cell_at(at))
+            e.operands.store()
+
+    def call(self, instruction: Instruction) -> None:
+        """The order of the checks is that of the reference: depth, then cells."""
+        e = self.e
+        callee = e.container.functions[instruction.immediate]
+        arguments = [e.pop() for _ in range(callee.parameters)]
+        own = e.function.locals + len(e.operands.cells)
+        e.code.get(e.names.active)
+        e.code.i32(CALL_DEPTH_MAX)
+        e.code.raw(W.I32_GE_S)
+        e.trap_if(Trap.CALL_DEPTH)
+        e.code.get(e.names.below)
+        e.code.i32(e.container.max_cells - own - callee.locals - callee.stack)
+        e.code.raw(W.I32_GT_S)
+        e.trap_if(Trap.STACK_OVERFLOW)
+        e.write(*reversed(arguments))
+        e.code.get(e.names.left)
+        for local, more in ((e.names.below, own), (e.names.active, 1)):
+            e.code.get(local)
+            e.code.i32(more)
+            e.code.raw(W.I32_ADD)
+        e.code.call(e.parts.first + instruction.immediate)
+        e.code.set(e.names.left)
+        results = [e.operands.keep() for _ in range(callee.results)]
+        for result in reversed(results):
+            e.push(result)
+
+    def ret(self, instruction: Instruction) -> None:
+        e = self.e
+        if self.exported:
+            e.code.i32(0)
+            e.code.i32(instruction.pc)
+            e.code.access(W.I32_STORE, e.exchange + layout.LAST)
+        e.write(*[e.pop() for _ in range(e.function.results)][::-1])
+        e.code.get(e.names.left)
+        e.code.raw(W.RETURN)
+
+    def add_to(self, module: ModuleWriter) -> None:
+        e, function = self.e, self.e.function
+        signature = signature_of(function.parameters, function.results)
+        cells = e.operands.end - e.names.following - 1
+        module.add(signature, [(1, I32), (cells, I64)], e.code)
+
+
+def signature_of(parameters: int, results: int) -> Signature:
+    return Signature((I64,) * (parameters + 1) + (I32, I32), (I64,) * (results + 1))
+
+
+def entry(parts: Parts, index: int) -> tuple[Code, int]:
+    """The body of what the host calls: it takes arguments and cycles from the exchange area, calls function `index`, and
+    puts results and cycles back. Also how many locals it needs."""
+    e = Emitter(parts, index)
+    code, function = Code(), e.function
+    for at in range(function.parameters):
+        code.i32(0)
+        code.access(W.I64_LOAD, e.cell_at(at))
+    code.i32(0)
+    code.access(W.I64_LOAD, e.exchange + layout.LEFT)
+    code.i32(0)
+    code.i32(1)
+    code.call(parts.first + index)
+    for at in range(function.results + 1):
+        code.set(at)
+    for at in range(function.results + 1):
+        code.i32(0)
+        code.get(at)
+        place = e.exchange + layout.LEFT if at == 0 else e.cell_at(function.results - at)
+        code.access(W.I64_STORE, place)
+    return code, function.results + 1

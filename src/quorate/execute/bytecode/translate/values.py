@@ -1,0 +1,120 @@
+"""The operand stack as it is known while code is written: each cell is a constant or a WebAssembly local.
+
+Moving cells about writes no code. A value that is computed gets a temporary local, which is used again when no cell
+holds it any more.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from quorate.execute.bytecode.translate.layout import Locals
+from quorate.execute.bytecode.translate.writer import Code, W
+
+
+class Constant(NamedTuple):
+    value: int
+
+
+class Local(NamedTuple):
+    number: int
+
+
+class Test(NamedTuple):
+    """A comparison that nothing but the jump behind it sees."""
+
+    instruction: W
+    a: Constant | Local
+    b: Constant | Local
+
+
+Value = Constant | Local
+Cell = Value | Test
+
+
+class Operands:
+    """The stack of one block. Cells that an instruction takes keep their locals until `settle`."""
+
+    def __init__(self, code: Code, names: Locals) -> None:
+        self.code, self.names = code, names
+        self.cells: list[Cell] = []
+        self._uses: dict[int, int] = {}
+        self._free: list[int] = []
+        self._taken: list[Cell] = []
+        self.end = names.temporary
+        """One more than the highest local that was ever used."""
+
+    def begin(self, height: int) -> None:
+        """The stack at the start of a block: every cell in its own local."""
+        self.cells = [Local(self.names.cell(at)) for at in range(height)]
+
+    def push(self, cell: Cell) -> None:
+        self.cells.append(cell)
+        if isinstance(cell, Local) and cell.number >= self.names.temporary:
+            self._uses[cell.number] = self._uses.get(cell.number, 0) + 1
+
+    def take(self) -> Value:
+        cell = self.cells.pop()
+        assert not isinstance(cell, Test)
+        self._taken.append(cell)
+        return cell
+
+    def take_flag(self) -> Cell:
+        """The cell that a jump looks at."""
+        cell = self.cells.pop()
+        self._taken.append(cell)
+        return cell
+
+    def settle(self) -> None:
+        """The instruction is written: the locals of what it took are free, if no cell holds them."""
+        for cell in self._taken:
+            if isinstance(cell, Local) and cell.number >= self.names.temporary:
+                self._uses[cell.number] -= 1
+                if not self._uses[cell.number]:
+                    self._free.append(cell.number)
+        self._taken.clear()
+
+    def store(self) -> Local:
+        """Moves the value on the WebAssembly stack to a temporary local, which becomes the top cell."""
+        result = self.keep()
+        self.push(result)
+        return result
+
+    def keep(self) -> Local:
+        """Moves the value on the WebAssembly stack to a free temporary local."""
+        if not self._free:
+            self._free.append(self.end)
+            self.end += 1
+        result = Local(self._free.pop())
+        self.code.set(result.number)
+        return result
+
+    def write(self, value: Value) -> None:
+        """Puts `value` on the WebAssembly stack."""
+        if isinstance(value, Constant):
+            self.code.i64(value.value)
+        else:
+            self.code.get(value.number)
+
+    def release(self, local: int) -> None:
+        """`local` is about to change: cells that hold it get a copy."""
+        holding = [at for at, cell in enumerate(self.cells) if cell == Local(local)]
+        if not holding:
+            return
+        self.code.get(local)
+        copy = self.keep()
+        for at in holding:
+            self.cells[at] = copy
+        self._uses[copy.number] = len(holding)
+
+    def place(self) -> None:
+        """Moves every cell to the local of its own, as the next block expects."""
+        moved = [(at, cell) for at, cell in enumerate(self.cells) if cell != Local(self.names.cell(at))]
+        for _, cell in moved:
+            assert not isinstance(cell, Test)
+            self.write(cell)
+        for at, _ in reversed(moved):
+            self.code.set(self.names.cell(at))
+        self._taken += self.cells
+        self.cells = []
+        self.settle()
