@@ -59,7 +59,7 @@ def mul(e: Emitter) -> None:
     """Operands of 32 bits always fit; others are looked at by a function of the module."""
     b, a = e.pop(), e.pop()
     e.write(a, _HALF, W.I64_ADD, b, _HALF, W.I64_ADD, W.I64_OR, 32, W.I64_SHR_U, 0, W.I64_NE)
-    e.code.open(W.IF)
+    e.code.open_unlikely()
     e.write(a, b)
     e.code.call(e.parts.product)
     e.trap_if(Trap.OVERFLOW)

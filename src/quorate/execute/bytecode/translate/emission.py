@@ -18,7 +18,6 @@ from quorate.execute.bytecode.translate.layout import CELL_BYTES, CELLS, Locals,
 from quorate.execute.bytecode.translate.values import Constant, Operands, Test, Value
 from quorate.execute.bytecode.translate.writer import Code, W
 
-
 MODULE_BYTES_MAX: Final = 1 << 20
 """A contract whose translation would be larger is not translated. Laying out 381 cells at each of thousands of segments
 would otherwise turn 64 KiB of code into tens of megabytes."""
@@ -89,7 +88,7 @@ class Emitter:
 
     def trap_if(self, trap: Trap) -> None:
         """Traps if the 32-bit number on the WebAssembly stack is not zero."""
-        self.code.open(W.IF)
+        self.code.open_unlikely()
         self.stop(Stop.TRAP, trap)
         self.code.end()
 
@@ -104,7 +103,7 @@ class Emitter:
         self.code.tee(self.names.left)
         self.code.i64(0)
         self.code.raw(W.I64_LT_S)
-        self.code.open(W.IF)
+        self.code.open_unlikely()
         self.lay_out_all()
         self.stop(Stop.SEGMENT)
         self.code.end()

@@ -45,6 +45,7 @@ def _config() -> wasmtime.Config:
     compact = {} if address_space_is_wide() else COMPACT_SETTINGS
     for name, value in {**SETTINGS, **compact}.items():
         setattr(config, name, value)
+    bindings.wasmtime_config_wasm_branch_hinting_set(config.ptr(), True)
     return config
 
 

@@ -140,7 +140,7 @@ class FunctionTranslation:
         e.code.tee(e.names.left)
         e.code.i64(0)
         e.code.raw(W.I64_LT_S)
-        e.code.open(W.IF)
+        e.code.open_unlikely()
         e.code.raw(W.UNREACHABLE)
         e.code.end()
         for at in range(pushes):
@@ -196,8 +196,8 @@ def signature_of(parameters: int, results: int) -> Signature:
 
 
 def entry(parts: Parts, index: int) -> tuple[Code, int]:
-    """The body of what the host calls: it takes arguments and cycles from the exchange area, calls function `index`, and
-    puts results and cycles back. Also how many locals it needs."""
+    """The body of what the host calls: it takes arguments and cycles from the exchange area, calls function `index`,
+    and puts results and cycles back. Also how many locals it needs."""
     e = Emitter(parts, index)
     code, function = Code(), e.function
     for at in range(function.parameters):

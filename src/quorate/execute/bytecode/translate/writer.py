@@ -1,4 +1,5 @@
-"""Bytes of WebAssembly: integers, instructions, and the sections of a module with one memory and one import."""
+"""Bytes of WebAssembly: integers, instructions, and the sections of a module with one memory and one import. Branches
+that are hardly ever taken are named in the section of the branch hinting proposal; hints change no result."""
 
 from __future__ import annotations
 
@@ -70,6 +71,7 @@ I64: Final = 0x7E
 _EMPTY: Final = 0x40
 _FUNCTION_TYPE: Final = 0x60
 _MAGIC: Final = b"\0asm\x01\0\0\0"
+_HINTS: Final = "metadata.code.branch_hint"
 
 
 def uleb(value: int) -> bytes:
@@ -88,6 +90,8 @@ class Code:
     def __init__(self) -> None:
         self.out = bytearray()
         self.depth = 0
+        self.unlikely: list[int] = []
+        """Where the branches stand that are hardly ever taken."""
 
     def raw(self, *instructions: W) -> None:
         self.out += bytes(instructions)
@@ -119,6 +123,11 @@ class Code:
         self.out += bytes([instruction, _EMPTY])
         self.depth += 1
         return self.depth
+
+    def open_unlikely(self) -> None:
+        """Begins an if whose way the compiler moves out of the path."""
+        self.unlikely.append(len(self.out))
+        self.open(W.IF)
 
     def open_choice(self) -> None:
         """Begins an if whose two ways leave a 32-bit number each."""
@@ -167,6 +176,7 @@ class ModuleWriter:
         self._functions: list[bytes] = []
         self._exports: list[bytes] = [_named("memory") + b"\x02\0"]
         self._codes: list[bytes] = []
+        self._hints: list[bytes] = []
         self.size = 0
 
     def _type(self, signature: Signature) -> int:
@@ -179,7 +189,11 @@ class ModuleWriter:
         body = declared + bytes(code.out) + bytes([W.END])
         self._codes.append(uleb(len(body)) + body)
         self.size += len(self._codes[-1])
-        return len(self._functions)
+        index = len(self._functions)
+        if code.unlikely:
+            hints = [uleb(len(declared) + at) + b"\x01\0" for at in code.unlikely]
+            self._hints.append(uleb(index) + _vector(hints))
+        return index
 
     def export(self, name: str, function: int) -> None:
         self._exports.append(_named(name) + b"\0" + uleb(function))
@@ -191,4 +205,7 @@ class ModuleWriter:
         ]
         memory = b"\x01" + uleb(self.pages) * 2
         sections = ((1, types), (2, [self._import]), (3, self._functions), (5, [memory]), (7, self._exports))
-        return _MAGIC + b"".join(_section(number, items) for number, items in sections) + _section(10, self._codes)
+        hints = _named(_HINTS) + _vector(self._hints)
+        custom = b"\0" + uleb(len(hints)) + hints
+        known = b"".join(_section(number, items) for number, items in sections)
+        return _MAGIC + known + custom + _section(10, self._codes)
