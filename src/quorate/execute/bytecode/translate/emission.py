@@ -14,6 +14,7 @@ from quorate.errors import TooLarge
 from quorate.execute.bytecode.container import Container
 from quorate.execute.bytecode.decoding import Instruction
 from quorate.execute.bytecode.opcodes import TABLE, Op, Trap
+from quorate.execute.bytecode.translate.bounds import Counted
 from quorate.execute.bytecode.translate.layout import CELL_BYTES, CELLS, Locals, exchange_of
 from quorate.execute.bytecode.translate.values import Constant, Operands, Test, Value
 from quorate.execute.bytecode.translate.writer import Code, W
@@ -44,9 +45,10 @@ class Site(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """What all functions of a module share: indices of its own functions, and the sites."""
+    """What all functions of a module share: what they count, indices of functions, and the sites."""
 
     container: Container
+    counted: Counted
     host: int
     stop: int
     product: int
@@ -69,7 +71,7 @@ class Emitter:
         self.function = parts.container.functions[index]
         self.exchange = exchange_of(parts.container)
         self.code = Code()
-        self.names = Locals(self.function)
+        self.names = Locals(self.function, parts.counted)
         self.operands = Operands(self.code, self.names)
         self.pc = 0
         self.unused = 0

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from quorate.execute.bytecode.container import Function
 from quorate.execute.bytecode.decoding import Instruction
 from quorate.execute.bytecode.machine import CALL_DEPTH_MAX
 from quorate.execute.bytecode.opcodes import Mode, Op, Trap
 from quorate.execute.bytecode.translate import arithmetic, layout, plain, storage
+from quorate.execute.bytecode.translate.bounds import Counted
 from quorate.execute.bytecode.translate.emission import HOSTED, Emitter, Parts, Stop
 from quorate.execute.bytecode.translate.flow import Block, blocks_of, flow_of
 from quorate.execute.bytecode.translate.structure import dispatched, structured
@@ -35,12 +37,13 @@ def segments_of(block: Block) -> list[tuple[Instruction, ...]]:
 
 
 class FunctionTranslation:
-    """Writes function `index` of `contract`. `exported` functions say at which RET they end."""
+    """Writes function `index` of `contract`. `outermost` is for the one that the host calls: it says at which RET the
+    run has ended."""
 
-    def __init__(self, contract: Contract, parts: Parts, index: int) -> None:
+    def __init__(self, contract: Contract, parts: Parts, index: int, outermost: bool) -> None:
         self.contract = contract
         self.e = Emitter(parts, index)
-        self.exported = any(export.function == index for export in contract.container.exports)
+        self.outermost = outermost
         container = contract.container
         self.blocks = blocks_of(contract.code, container.functions[index].start, container.end_of(index))
 
@@ -154,17 +157,15 @@ class FunctionTranslation:
         callee = e.container.functions[instruction.immediate]
         arguments = [e.pop() for _ in range(callee.parameters)]
         own = e.function.locals + len(e.operands.cells)
-        e.code.get(e.names.active)
-        e.code.i32(CALL_DEPTH_MAX)
-        e.code.raw(W.I32_GE_S)
-        e.trap_if(Trap.CALL_DEPTH)
-        e.code.get(e.names.below)
-        e.code.i32(e.container.max_cells - own - callee.locals - callee.stack)
-        e.code.raw(W.I32_GT_S)
-        e.trap_if(Trap.STACK_OVERFLOW)
+        room = e.container.max_cells - own - callee.locals - callee.stack
+        depth, cells = e.parts.counted
+        if depth:
+            self.check(e.names.active, CALL_DEPTH_MAX - 1, Trap.CALL_DEPTH)
+        if cells:
+            self.check(e.names.below, room, Trap.STACK_OVERFLOW)
         e.write(*reversed(arguments))
         e.code.get(e.names.left)
-        for local, more in ((e.names.below, own), (e.names.active, 1)):
+        for local, more in [(e.names.active, 1)] * depth + [(e.names.below, own)] * cells:
             e.code.get(local)
             e.code.i32(more)
             e.code.raw(W.I32_ADD)
@@ -174,9 +175,15 @@ class FunctionTranslation:
         for result in reversed(results):
             e.push(result)
 
+    def check(self, local: int, most: int, trap: Trap) -> None:
+        self.e.code.get(local)
+        self.e.code.i32(most)
+        self.e.code.raw(W.I32_GT_S)
+        self.e.trap_if(trap)
+
     def ret(self, instruction: Instruction) -> None:
         e = self.e
-        if self.exported:
+        if self.outermost:
             e.code.i32(0)
             e.code.i32(instruction.pc)
             e.code.access(W.I32_STORE, e.exchange + layout.LAST)
@@ -184,20 +191,20 @@ class FunctionTranslation:
         e.code.get(e.names.left)
         e.code.raw(W.RETURN)
 
-    def add_to(self, module: ModuleWriter) -> None:
-        e, function = self.e, self.e.function
-        signature = signature_of(function.parameters, function.results)
+    def add_to(self, module: ModuleWriter) -> int:
+        e = self.e
         cells = e.operands.end - e.names.following - 1
-        module.add(signature, [(1, I32), (cells, I64)], e.code)
+        return module.add(signature_of(e.function, e.parts.counted), [(1, I32), (cells, I64)], e.code)
 
 
-def signature_of(parameters: int, results: int) -> Signature:
-    return Signature((I64,) * (parameters + 1) + (I32, I32), (I64,) * (results + 1))
+def signature_of(function: Function, counted: Counted) -> Signature:
+    counts = (I32,) * (counted.depth + counted.cells)
+    return Signature((I64,) * (function.parameters + 1) + counts, (I64,) * (function.results + 1))
 
 
-def entry(parts: Parts, index: int) -> tuple[Code, int]:
-    """The body of what the host calls: it takes arguments and cycles from the exchange area, calls function `index`,
-    and puts results and cycles back. Also how many locals it needs."""
+def entry(parts: Parts, index: int, target: int) -> tuple[Code, int]:
+    """The body of what the host calls: it takes arguments and cycles from the exchange area, calls `target`, which is
+    function `index`, and puts results and cycles back. Also how many locals it needs."""
     e = Emitter(parts, index)
     code, function = Code(), e.function
     for at in range(function.parameters):
@@ -205,9 +212,9 @@ def entry(parts: Parts, index: int) -> tuple[Code, int]:
         code.access(W.I64_LOAD, e.cell_at(at))
     code.i32(0)
     code.access(W.I64_LOAD, e.exchange + layout.LEFT)
-    code.i32(0)
-    code.i32(1)
-    code.call(parts.first + index)
+    for first in [1] * parts.counted.depth + [0] * parts.counted.cells:
+        code.i32(first)
+    code.call(target)
     for at in range(function.results + 1):
         code.set(at)
     for at in range(function.results + 1):

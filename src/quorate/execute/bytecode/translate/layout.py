@@ -16,6 +16,7 @@ from typing import Final
 
 from quorate.execute.bytecode.container import Container, Function
 from quorate.execute.bytecode.opcodes import LOCALS_MAX
+from quorate.execute.bytecode.translate.bounds import Counted
 from quorate.execute.bytecode.verify import HEIGHT_MAX
 
 SITE: Final = 0
@@ -40,23 +41,22 @@ def pages_of(container: Container) -> int:
 
 
 class Locals:
-    """The WebAssembly locals of a function: the contract's parameters, then cycles left, cells of the frames below and
-    active functions, all given by the caller; then the next block of a dispatched function, the contract's other
-    locals, the operand stack as it is between blocks, and temporary values."""
+    """The WebAssembly locals of a function: the contract's parameters, then, all given by the caller, cycles left and
+    what is counted of active functions and cells of the frames below; then the next block of a dispatched function,
+    the contract's other locals, the operand stack as it is between blocks, and temporary values."""
 
-    def __init__(self, function: Function) -> None:
+    def __init__(self, function: Function, counted: Counted) -> None:
         self.parameters = function.parameters
         self.left = function.parameters
-        self.below = self.left + 1
-        self.active = self.left + 2
-        self.following = self.left + 3
-        self._extra = 4
+        self.active = self.left + counted.depth
+        self.below = self.active + counted.cells
+        self.following = self.below + 1
         self._stack = self.following + 1 + function.locals - function.parameters
         self.temporary = self._stack + function.stack
 
     def slot(self, index: int) -> int:
         """The contract's local `index`."""
-        return index if index < self.parameters else index + self._extra
+        return index if index < self.parameters else index + self.following + 1 - self.parameters
 
     def cell(self, height: int) -> int:
         """The cell of the operand stack with `height` cells below it."""

@@ -1,7 +1,8 @@
 """A whole contract as one WebAssembly module, and what its sites mean.
 
 The module imports one function, `quorate.host`, and exports its memory and one function for each export of the
-contract. It is a pure function of the contract.
+contract. A function that the host and the contract itself call is there twice: only the outermost says at which RET it
+ends. The module is a pure function of the contract.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Final, NamedTuple
 
 from quorate.execute.bytecode.translate import layout
 from quorate.execute.bytecode.translate.arithmetic import product_overflows
+from quorate.execute.bytecode.translate.bounds import called, counted
 from quorate.execute.bytecode.translate.emission import Parts, Site, check_size
 from quorate.execute.bytecode.translate.function import FunctionTranslation, entry
 from quorate.execute.bytecode.translate.writer import I32, I64, Code, ModuleWriter, Signature, W
@@ -47,13 +49,23 @@ def translate(contract: Contract) -> Translation:
     stop = module.add(Signature((I32, I64), ()), [], _stop(layout.exchange_of(container)))
     product = module.add(Signature((I64, I64), (I32,)), [], product_overflows())
     sites: list[Site] = []
-    parts = Parts(container, 0, stop, product, product + 1, sites)
+    parts = Parts(container, counted(contract), 0, stop, product, product + 1, sites)
+    inner = called(contract)
+    outermost = {export.function for export in container.exports}
+    targets = {}
     for index in range(len(container.functions)):
-        translation = FunctionTranslation(contract, parts, index)
-        translation.write()
-        translation.add_to(module)
-        check_size(module.size)
+        targets[index] = _add(contract, parts, module, index, index not in inner)
+    for index in sorted(outermost & inner):
+        targets[index] = _add(contract, parts, module, index, True)
     for number, export in enumerate(container.exports):
-        code, slots = entry(parts, export.function)
+        code, slots = entry(parts, export.function, targets[export.function])
         module.export(f"call_{number}", module.add(Signature((), ()), [(slots, I64)], code))
     return Translation(contract, module.module(), tuple(sites))
+
+
+def _add(contract: Contract, parts: Parts, module: ModuleWriter, index: int, outermost: bool) -> int:
+    translation = FunctionTranslation(contract, parts, index, outermost)
+    translation.write()
+    added = translation.add_to(module)
+    check_size(module.size)
+    return added
