@@ -94,7 +94,6 @@ def test_the_module_cannot_grow_its_memory() -> None:
     pages = layout.pages_of(contract.container)
     assert pages == 1
     assert bytes([5, 4, 1, 1, pages, pages]) in module  # section 5: one memory, its least and greatest size
-    assert b"\x40\x00" not in module.partition(b"metadata.code.branch_hint")[2][:0]
 
 
 def test_nothing_of_a_run_is_there_for_the_next() -> None:
@@ -270,6 +269,14 @@ def test_a_segment_that_the_reference_can_pay_is_a_fault() -> None:
     program = changed(program_of(".func f() -> 0\nPUSH 1\nPOP\nRET"), Stop.SEGMENT, refund=1000)
     with pytest.raises(EngineFault, match="went on"):
         ENGINE.run(program, Call("f", cycles_max=3), None, CONTEXT)
+
+
+def test_no_constant_is_taken_for_the_local_of_its_number() -> None:
+    for number in range(12):
+        source = (
+            f".func f(x: int) -> 2\nPUSH {number}\nLOAD local 0\nJZ end\nPUSH 5\nSTORE local 0\nend:\nLOAD local 0\nRET"
+        )
+        assert same(program_of(source), Call("f", (3,))).results == (number, 5)
 
 
 @pytest.mark.parametrize("op", ["ADD", "SUB", "MUL", "DIV", "MOD", "MIN", "MAX", "SHL", "SHR", "LT", "GTE"])

@@ -57,7 +57,9 @@ def test_dominators_are_those_of_the_definition(seed: int) -> None:
 def test_a_flow_is_reducible_if_the_heads_of_loops_dominate_them(seed: int) -> None:
     edges = random_graph(seed)
     flow, all_above = Flow(edges), by_definition(edges)
-    back = [(source, target) for source, targets in enumerate(edges) for target in targets if flow.is_back(source, target)]
+    back = [
+        (source, target) for source, targets in enumerate(edges) for target in targets if flow.is_back(source, target)
+    ]
     assert flow.reducible == all(target in all_above[source] for source, target in back)
     assert flow.loops == {target for _, target in back}
 

@@ -1,26 +1,30 @@
 """The operand stack as it is known while code is written: each cell is a constant or a WebAssembly local.
 
 Moving cells about writes no code. A value that is computed gets a temporary local, which is used again when no cell
-holds it any more.
+holds it any more. The kinds of cells are dataclasses and not tuples: a tuple's equality would take the constant 3 for
+local 3.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from quorate.execute.bytecode.translate.layout import Locals
 from quorate.execute.bytecode.translate.writer import Code, W
 
 
-class Constant(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Constant:
     value: int
 
 
-class Local(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Local:
     number: int
 
 
-class Test(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Test:
     """A comparison that nothing but the jump behind it sees."""
 
     instruction: W
