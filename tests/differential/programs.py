@@ -1,8 +1,8 @@
 """Random contracts for comparing engines: functions of random blocks whose jumps follow no structure, so that loops
 have several entries, and whose stacks are not empty between blocks.
 
-One seed, one contract. Constants lean to edges. Most backward jumps count down, so that many runs end well; the outermost
-function emits its memory before it returns, so that memory is part of the outcome.
+One seed, one contract. Constants lean to edges. Most backward jumps count down, so that many runs end well; the
+outermost function emits its memory before it returns, so that memory is part of the outcome.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from quorate.execute.bytecode.host import Outcome, Status
 from quorate.execute.bytecode.opcodes import Trap
 from quorate.execute.bytecode.reference import run
 from quorate.execute.bytecode.translate.engine import Program, TranslationEngine
-from quorate.execute.bytecode.translate.flow import blocks_of, flow_of
+from quorate.execute.bytecode.translate.flow import graph_of
 from quorate.execute.bytecode.verify import Contract, load
 
 PROGRAMS = int(os.environ.get("QUORATE_DIFFERENTIAL_PROGRAMS", "2500"))
@@ -39,9 +39,7 @@ def same(program: Program, request: Request) -> Outcome:
 
 def irreducible(contract: Contract) -> int:
     """How many functions have a loop of several entries."""
-    functions = enumerate(contract.container.functions)
-    flows = [flow_of(blocks_of(contract.code, one.start, contract.container.end_of(at))) for at, one in functions]
-    return sum(not flow.reducible for flow in flows)
+    return sum(not graph_of(contract, at).flow.reducible for at in range(len(contract.container.functions)))
 
 
 def shortened(request: Request, cycles: int) -> Request:

@@ -1,4 +1,4 @@
-"""The translated contract: all vectors, the walls around it, and that the comparison would notice a wrong translation."""
+"""The translated contract: all vectors, the walls around it, and that a wrong translation would be noticed."""
 
 from __future__ import annotations
 

@@ -15,8 +15,9 @@ from quorate.execute.bytecode.container import Container
 from quorate.execute.bytecode.decoding import Instruction
 from quorate.execute.bytecode.opcodes import TABLE, Op, Trap
 from quorate.execute.bytecode.translate.bounds import Counted
-from quorate.execute.bytecode.translate.layout import CELL_BYTES, CELLS, Locals, exchange_of
-from quorate.execute.bytecode.translate.values import Constant, Operands, Test, Value
+from quorate.execute.bytecode.translate.flow import Graph
+from quorate.execute.bytecode.translate.layout import CELL_BYTES, CELLS, Locals, exchange_of, locals_inside, locals_of
+from quorate.execute.bytecode.translate.values import Constant, Numbers, Operands, Test, Value
 from quorate.execute.bytecode.translate.writer import Code, W
 
 MODULE_BYTES_MAX: Final = 1 << 20
@@ -45,10 +46,12 @@ class Site(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """What all functions of a module share: what they count, indices of functions, and the sites."""
+    """What all functions of a module share: what they count, the graphs of all, indices of functions of the module, and
+    the sites."""
 
     container: Container
     counted: Counted
+    graphs: list[Graph]
     host: int
     stop: int
     product: int
@@ -65,14 +68,23 @@ def check_size(size: int) -> None:
 class Emitter:
     """The function being written: its code, its operands, and where in it the writing is."""
 
-    def __init__(self, parts: Parts, index: int) -> None:
+    def __init__(self, parts: Parts, index: int, outer: Emitter | None = None) -> None:
         self.parts, self.index = parts, index
         self.container = parts.container
         self.function = parts.container.functions[index]
         self.exchange = exchange_of(parts.container)
-        self.code = Code()
-        self.names = Locals(self.function, parts.counted)
-        self.operands = Operands(self.code, self.names)
+        self.level = outer.level + 1 if outer else 0
+        """How many functions this one is written inside of. Each is one more that is active."""
+        self.below = 0
+        """Cells of these functions that lie below its own."""
+        self.code: Code = outer.code if outer else Code()
+        self.names: Locals = locals_of(self.function, parts.counted)
+        self.numbers: Numbers = Numbers(self.names.end)
+        if outer is not None:
+            self.numbers = outer.numbers
+            self.names = locals_inside(outer.names, self.function, self.numbers.end)
+            self.numbers.take(self.names.end - self.names.parameters_at)
+        self.operands = Operands(self.code, self.names, self.numbers)
         self.pc = 0
         self.unused = 0
         """Cycles of the segment behind the instruction at `pc`."""

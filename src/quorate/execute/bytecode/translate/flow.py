@@ -10,8 +10,8 @@ from collections import Counter
 from typing import NamedTuple
 
 from quorate.execute.bytecode.decoding import Instruction
-from quorate.execute.bytecode.opcodes import ENDS, JUMPS, Op
-from quorate.execute.bytecode.verify import Code
+from quorate.execute.bytecode.opcodes import ENDS, JUMPS
+from quorate.execute.bytecode.verify import Code, Contract
 
 Edges = list[tuple[int, ...]]
 
@@ -177,10 +177,14 @@ class Flow:
         return entered_at, left_at
 
 
-def flow_of(blocks: list[Block]) -> Flow:
-    return Flow([block.successors for block in blocks])
+class Graph(NamedTuple):
+    """A function's blocks and their flow."""
+
+    blocks: list[Block]
+    flow: Flow
 
 
-def is_conditional(block: Block) -> bool:
-    """Whether the block ends with a flag on the stack that decides where to go, or would decide if it mattered."""
-    return block.last.op in (Op.JZ, Op.JNZ)
+def graph_of(contract: Contract, index: int) -> Graph:
+    container = contract.container
+    blocks = blocks_of(contract.code, container.functions[index].start, container.end_of(index))
+    return Graph(blocks, Flow([block.successors for block in blocks]))

@@ -11,12 +11,17 @@ from quorate.execute.bytecode.opcodes import Mode, Op, Trap
 from quorate.execute.bytecode.translate import arithmetic, layout, plain, storage
 from quorate.execute.bytecode.translate.bounds import Counted
 from quorate.execute.bytecode.translate.emission import HOSTED, Emitter, Parts, Stop
-from quorate.execute.bytecode.translate.flow import Block, blocks_of, flow_of
+from quorate.execute.bytecode.translate.flow import Block
 from quorate.execute.bytecode.translate.structure import dispatched, structured
 from quorate.execute.bytecode.translate.values import Cell, Constant, Test
 from quorate.execute.bytecode.translate.writer import I32, I64, Code, ModuleWriter, Signature, W
 from quorate.execute.bytecode.verify import Contract, effect_of, mode_of
 
+INSIDE_CODE_BYTES_MAX: Final = 64
+INSIDE_BYTES_MAX: Final = 1 << 15
+INSIDE_LEVELS_MAX: Final = 2
+"""A callee of at most so many bytes is written inside its caller, while what is written has at most so many bytes, and
+so deep."""
 _SIMPLE: Final = {**arithmetic.EMISSIONS, **plain.EMISSIONS}
 
 
@@ -37,20 +42,23 @@ def segments_of(block: Block) -> list[tuple[Instruction, ...]]:
 
 
 class FunctionTranslation:
-    """Writes function `index` of `contract`. `outermost` is for the one that the host calls: it says at which RET the
-    run has ended."""
+    """Writes the function of an emitter. `outermost` is for one that the host calls: it says at which RET the run has
+    ended.
 
-    def __init__(self, contract: Contract, parts: Parts, index: int, outermost: bool) -> None:
-        self.contract = contract
-        self.e = Emitter(parts, index)
-        self.outermost = outermost
-        container = contract.container
-        self.blocks = blocks_of(contract.code, container.functions[index].start, container.end_of(index))
+    A small callee is written where it is called, if it does not lie inside too many others already. It keeps its own
+    segments, sites and counts, so that a run cannot tell; what is saved is the native call.
+    """
+
+    def __init__(self, contract: Contract, emitter: Emitter, outermost: bool = False) -> None:
+        self.contract, self.e, self.outermost = contract, emitter, outermost
+        self.blocks, self.flow = emitter.parts.graphs[emitter.index]
+        self._inside: dict[int, FunctionTranslation] = {}
+        self._end = 0
+        """The depth of the block whose end RET goes to, in a function written inside another."""
 
     def write(self) -> None:
-        flow = flow_of(self.blocks)
-        if flow.reducible:
-            structured(flow, self.e.code, self.block)
+        if self.flow.reducible:
+            structured(self.flow, self.e.code, self.block)
         else:
             dispatched(len(self.blocks), self.e.code, self.block, self.e.names.following)
 
@@ -74,7 +82,8 @@ class FunctionTranslation:
                 self.flag(block.last.op, flag)
         if block.successors:
             self.e.operands.place()
-        self.e.operands.settle()
+        else:
+            self.e.operands.drop()
 
     def flag(self, op: Op, flag: Cell) -> None:
         """Leaves whether the jump is taken."""
@@ -153,33 +162,65 @@ class FunctionTranslation:
 
     def call(self, instruction: Instruction) -> None:
         """The order of the checks is that of the reference: depth, then cells."""
-        e = self.e
-        callee = e.container.functions[instruction.immediate]
-        arguments = [e.pop() for _ in range(callee.parameters)]
-        own = e.function.locals + len(e.operands.cells)
-        room = e.container.max_cells - own - callee.locals - callee.stack
-        depth, cells = e.parts.counted
-        if depth:
-            self.check(e.names.active, CALL_DEPTH_MAX - 1, Trap.CALL_DEPTH)
-        if cells:
-            self.check(e.names.below, room, Trap.STACK_OVERFLOW)
-        e.write(*reversed(arguments))
-        e.code.get(e.names.left)
-        for local, more in [(e.names.active, 1)] * depth + [(e.names.below, own)] * cells:
-            e.code.get(local)
-            e.code.i32(more)
-            e.code.raw(W.I32_ADD)
-        e.code.call(e.parts.first + instruction.immediate)
-        e.code.set(e.names.left)
-        results = [e.operands.keep() for _ in range(callee.results)]
-        for result in reversed(results):
-            e.push(result)
+        e, index = self.e, instruction.immediate
+        callee = e.container.functions[index]
+        arguments = [e.pop() for _ in range(callee.parameters)][::-1]
+        below = e.below + e.function.locals + len(e.operands.cells)
+        if e.parts.counted.depth:
+            self.check(e.names.active, CALL_DEPTH_MAX - 1 - e.level, Trap.CALL_DEPTH)
+        if e.parts.counted.cells:
+            self.check(e.names.below, e.container.max_cells - below - callee.locals - callee.stack, Trap.STACK_OVERFLOW)
+        e.write(*arguments)
+        if self.fits_inside(index):
+            self.inside(index, below)
+        else:
+            self.outside(index, below)
 
     def check(self, local: int, most: int, trap: Trap) -> None:
         self.e.code.get(local)
         self.e.code.i32(most)
         self.e.code.raw(W.I32_GT_S)
         self.e.trap_if(trap)
+
+    def fits_inside(self, index: int) -> bool:
+        e = self.e
+        size = e.container.end_of(index) - e.container.functions[index].start
+        small = size <= INSIDE_CODE_BYTES_MAX and len(e.code.out) <= INSIDE_BYTES_MAX
+        return small and e.level < INSIDE_LEVELS_MAX and e.parts.graphs[index].flow.reducible
+
+    def inside(self, index: int, below: int) -> None:
+        """Writes the callee here; its arguments are on the WebAssembly stack."""
+        if index not in self._inside:
+            self._inside[index] = FunctionTranslation(self.contract, Emitter(self.e.parts, index, self.e))
+        inner = self._inside[index]
+        inner.e.below = below
+        function, names, code = inner.e.function, inner.e.names, self.e.code
+        for at in reversed(range(function.parameters)):
+            code.set(names.slot(at))
+        for at in range(function.parameters, function.locals):
+            code.i64(0)
+            code.set(names.slot(at))
+        inner._end = code.open(W.BLOCK)
+        inner.write()
+        code.end()
+        for at in range(function.results):
+            code.get(names.results_at + at)
+            self.e.operands.store()
+
+    def outside(self, index: int, below: int) -> None:
+        """Calls the callee; its arguments are on the WebAssembly stack."""
+        e = self.e
+        depth, cells = e.parts.counted
+        e.code.get(e.names.left)
+        for local, more in [(e.names.active, e.level + 1)] * depth + [(e.names.below, below)] * cells:
+            e.code.get(local)
+            e.code.i32(more)
+            e.code.raw(W.I32_ADD)
+        e.code.call(e.parts.first + index)
+        e.code.set(e.names.left)
+        results = [e.operands.keep() for _ in range(e.container.functions[index].results)]
+        for result in reversed(results):
+            e.push(result)
 
     def ret(self, instruction: Instruction) -> None:
         e = self.e
@@ -188,12 +229,17 @@ class FunctionTranslation:
             e.code.i32(instruction.pc)
             e.code.access(W.I32_STORE, e.exchange + layout.LAST)
         e.write(*[e.pop() for _ in range(e.function.results)][::-1])
-        e.code.get(e.names.left)
-        e.code.raw(W.RETURN)
+        if e.level:
+            for at in reversed(range(e.function.results)):
+                e.code.set(e.names.results_at + at)
+            e.code.branch(W.BR, self._end)
+        else:
+            e.code.get(e.names.left)
+            e.code.raw(W.RETURN)
 
     def add_to(self, module: ModuleWriter) -> int:
         e = self.e
-        cells = e.operands.end - e.names.following - 1
+        cells = e.numbers.end - e.names.following - 1
         return module.add(signature_of(e.function, e.parts.counted), [(1, I32), (cells, I64)], e.code)
 
 

@@ -12,7 +12,7 @@ the locals of a translated function.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from quorate.execute.bytecode.container import Container, Function
 from quorate.execute.bytecode.opcodes import LOCALS_MAX
@@ -40,24 +40,52 @@ def pages_of(container: Container) -> int:
     return -(-(exchange_of(container) + EXCHANGE_BYTES) // PAGE_BYTES)
 
 
-class Locals:
-    """The WebAssembly locals of a function: the contract's parameters, then, all given by the caller, cycles left and
-    what is counted of active functions and cells of the frames below; then the next block of a dispatched function,
-    the contract's other locals, the operand stack as it is between blocks, and temporary values."""
+class Locals(NamedTuple):
+    """The WebAssembly locals of a function. Its callers give the contract's parameters, then cycles left and what is
+    counted of active functions and cells of the frames below. Then come the next block of a dispatched function, the
+    contract's other locals, and the operand stack as it is between blocks. A function that is written inside another
+    has its own parameters and stack behind all that the other uses, and its results behind these."""
 
-    def __init__(self, function: Function, counted: Counted) -> None:
-        self.parameters = function.parameters
-        self.left = function.parameters
-        self.active = self.left + counted.depth
-        self.below = self.active + counted.cells
-        self.following = self.below + 1
-        self._stack = self.following + 1 + function.locals - function.parameters
-        self.temporary = self._stack + function.stack
+    left: int
+    active: int
+    below: int
+    following: int
+    parameters: int
+    parameters_at: int
+    others_at: int
+    stack_at: int
+    results_at: int
+    end: int
 
     def slot(self, index: int) -> int:
         """The contract's local `index`."""
-        return index if index < self.parameters else index + self.following + 1 - self.parameters
+        first = self.parameters_at if index < self.parameters else self.others_at - self.parameters
+        return first + index
 
     def cell(self, height: int) -> int:
         """The cell of the operand stack with `height` cells below it."""
-        return self._stack + height
+        return self.stack_at + height
+
+
+def locals_of(function: Function, counted: Counted) -> Locals:
+    left = function.parameters
+    active = left + counted.depth
+    below = active + counted.cells
+    others = below + 2
+    stack = others + function.locals - function.parameters
+    end = stack + function.stack
+    return Locals(left, active, below, below + 1, function.parameters, 0, others, stack, end, end)
+
+
+def locals_inside(outer: Locals, function: Function, first: int) -> Locals:
+    """The locals of a function that is written inside another, from number `first` upwards."""
+    others, stack = first + function.parameters, first + function.locals
+    results = stack + function.stack
+    return outer._replace(
+        parameters=function.parameters,
+        parameters_at=first,
+        others_at=others,
+        stack_at=stack,
+        results_at=results,
+        end=results + function.results,
+    )

@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 from quorate.execute.bytecode.translate import layout
 from quorate.execute.bytecode.translate.arithmetic import product_overflows
 from quorate.execute.bytecode.translate.bounds import called, counted
-from quorate.execute.bytecode.translate.emission import Parts, Site, check_size
+from quorate.execute.bytecode.translate.emission import Emitter, Parts, Site, check_size
+from quorate.execute.bytecode.translate.flow import graph_of
 from quorate.execute.bytecode.translate.function import FunctionTranslation, entry
 from quorate.execute.bytecode.translate.writer import I32, I64, Code, ModuleWriter, Signature, W
 from quorate.execute.bytecode.verify import Contract
@@ -49,7 +50,8 @@ def translate(contract: Contract) -> Translation:
     stop = module.add(Signature((I32, I64), ()), [], _stop(layout.exchange_of(container)))
     product = module.add(Signature((I64, I64), (I32,)), [], product_overflows())
     sites: list[Site] = []
-    parts = Parts(container, counted(contract), 0, stop, product, product + 1, sites)
+    graphs = [graph_of(contract, index) for index in range(len(container.functions))]
+    parts = Parts(container, counted(contract), graphs, 0, stop, product, product + 1, sites)
     inner = called(contract)
     outermost = {export.function for export in container.exports}
     targets = {}
@@ -64,7 +66,7 @@ def translate(contract: Contract) -> Translation:
 
 
 def _add(contract: Contract, parts: Parts, module: ModuleWriter, index: int, outermost: bool) -> int:
-    translation = FunctionTranslation(contract, parts, index, outermost)
+    translation = FunctionTranslation(contract, Emitter(parts, index), outermost)
     translation.write()
     added = translation.add_to(module)
     check_size(module.size)

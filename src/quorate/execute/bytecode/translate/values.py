@@ -36,17 +36,28 @@ Value = Constant | Local
 Cell = Value | Test
 
 
+class Numbers:
+    """Numbers of WebAssembly locals that are not used yet. `end` is one more than the highest that was ever used."""
+
+    def __init__(self, end: int) -> None:
+        self.end = end
+
+    def take(self, count: int) -> int:
+        """The first of `count` new ones."""
+        self.end += count
+        return self.end - count
+
+
 class Operands:
     """The stack of one block. Cells that an instruction takes keep their locals until `settle`."""
 
-    def __init__(self, code: Code, names: Locals) -> None:
-        self.code, self.names = code, names
+    def __init__(self, code: Code, names: Locals, numbers: Numbers) -> None:
+        self.code, self.names, self.numbers = code, names, numbers
         self.cells: list[Cell] = []
         self._uses: dict[int, int] = {}
+        """How many cells hold each temporary local."""
         self._free: list[int] = []
         self._taken: list[Cell] = []
-        self.end = names.temporary
-        """One more than the highest local that was ever used."""
 
     def begin(self, height: int) -> None:
         """The stack at the start of a block: every cell in its own local."""
@@ -54,8 +65,8 @@ class Operands:
 
     def push(self, cell: Cell) -> None:
         self.cells.append(cell)
-        if isinstance(cell, Local) and cell.number >= self.names.temporary:
-            self._uses[cell.number] = self._uses.get(cell.number, 0) + 1
+        if isinstance(cell, Local) and cell.number in self._uses:
+            self._uses[cell.number] += 1
 
     def take(self) -> Value:
         cell = self.cells.pop()
@@ -72,7 +83,7 @@ class Operands:
     def settle(self) -> None:
         """The instruction is written: the locals of what it took are free, if no cell holds them."""
         for cell in self._taken:
-            if isinstance(cell, Local) and cell.number >= self.names.temporary:
+            if isinstance(cell, Local) and cell.number in self._uses:
                 self._uses[cell.number] -= 1
                 if not self._uses[cell.number]:
                     self._free.append(cell.number)
@@ -87,9 +98,9 @@ class Operands:
     def keep(self) -> Local:
         """Moves the value on the WebAssembly stack to a free temporary local."""
         if not self._free:
-            self._free.append(self.end)
-            self.end += 1
+            self._free.append(self.numbers.take(1))
         result = Local(self._free.pop())
+        self._uses[result.number] = 0
         self.code.set(result.number)
         return result
 
@@ -119,6 +130,10 @@ class Operands:
             self.write(cell)
         for at, _ in reversed(moved):
             self.code.set(self.names.cell(at))
+        self.drop()
+
+    def drop(self) -> None:
+        """Nothing behind this block sees its cells."""
         self._taken += self.cells
         self.cells = []
         self.settle()
