@@ -26,6 +26,11 @@ _BINARY: Final[dict[type[ast.operator], Callable[[int, int], int]]] = {
     ast.LShift: operator.lshift,
     ast.RShift: operator.rshift,
 }
+_UNARY: Final[dict[type[ast.unaryop], Callable[[int], int]]] = {
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+    ast.Invert: operator.invert,
+}
 _SHIFTS: Final = (ast.LShift, ast.RShift)
 COUNT_MAX: Final = 63
 """The greatest count of a shift."""
@@ -55,12 +60,14 @@ def _binary(node: ast.BinOp, lookup: Lookup) -> Constant | None:
 
 
 def _unary(node: ast.UnaryOp, lookup: Lookup) -> Constant | None:
+    if isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant) and node.operand.value == -CELL_MIN:
+        return CELL_MIN
     value = constant(node.operand, lookup)
     if not isinstance(value, int):
         return None
     if isinstance(node.op, ast.Not):
         return not value
-    result = {ast.USub: operator.neg, ast.UAdd: operator.pos, ast.Invert: operator.invert}[type(node.op)](int(value))
+    result = _UNARY[type(node.op)](int(value))
     return result if in_cell(result) else None
 
 

@@ -13,8 +13,8 @@ from quorate.execute.bytecode.container import MEMORY_MAX, NAME, PARAMETERS_MAX,
 from quorate.execute.bytecode.state import KEY_BYTES_MAX
 
 LIMITS: Final = {"arguments": 4096, "cycles": 10_000_000, "state": 65_536, "cells": 1024}
-"""What `limits(...)` may set, and what holds without it: bytes for the arguments of a call, cycles, bytes of state, cells
-of all frames."""
+"""What `limits(...)` may set, and what holds without it: bytes for the arguments of a call, cycles, bytes of state,
+cells of all frames."""
 
 
 class Field(NamedTuple):

@@ -42,8 +42,8 @@ class Loop(NamedTuple):
 
 
 class World(NamedTuple):
-    """What functions share. `library` gives the module of a library, `call` notes that a function is needed and gives its
-    key, `forms` says for each kind of expression what compiles it."""
+    """What functions share. `library` gives the module of a library, `call` notes that a function is needed and gives
+    its key, `forms` says for each kind of expression what compiles it."""
 
     layout: Layout
     library: Callable[[str], Module]

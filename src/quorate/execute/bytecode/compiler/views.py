@@ -1,4 +1,4 @@
-"""Bytes: one byte, a part, and the writing of a byte. Indices and bounds follow Python; what is outside ends the run."""
+"""Bytes: one byte, a part, and the writing of a byte. Bounds follow Python; an index outside ends the run."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _part(scope: Scope, node: ast.Subscript, bounds: ast.Slice) -> Value:
 def _cut(scope: Scope, bounds: ast.Slice) -> None:
     """Bounds that are at least zero: the length shrinks, then the start moves."""
     if bounds.lower is not None and bounds.upper is not None:
-        scope.code.ops(Op.SWAP, Op.ROT, Op.MIN, Op.SWAP)
+        scope.code.ops(Op.ROT, Op.MIN, Op.SWAP)
     elif bounds.upper is not None:
         scope.code.op(Op.MIN)
     if bounds.lower is not None:
