@@ -50,6 +50,9 @@ class Cell(int):
     def __neg__(self) -> Any:
         return cell(-int(self))
 
+    def __pos__(self) -> Any:
+        return self
+
     def __abs__(self) -> Any:
         return cell(abs(int(self)))
 
