@@ -73,7 +73,7 @@ class Emitter:
         self.container = parts.container
         self.function = parts.container.functions[index]
         self.exchange = exchange_of(parts.container)
-        self.level = outer.level + 1 if outer else 0
+        self.level: int = outer.level + 1 if outer else 0
         """How many functions this one is written inside of. Each is one more that is active."""
         self.below = 0
         """Cells of these functions that lie below its own."""
