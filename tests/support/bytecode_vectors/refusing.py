@@ -126,7 +126,7 @@ def containers() -> list[Case]:
         flipped = good[:at] + bytes([good[at] ^ 0x10]) + good[at + 1 :]
         cases.append(Case(f"refused/flipped_{at}", flipped, {}, arguments=ARGUMENTS, address=address_of(good)))
     wrong = {"refused": "wrong_address", "at": -1}
-    cases.append(Case("refused/wrong_address", good, wrong, arguments=ARGUMENTS, address=bytes(32)))
+    cases.append(Case("refused/wrong_address/zeros", good, wrong, arguments=ARGUMENTS, address=bytes(32)))
     cases.append(
         Case("accepted/right_address", good, {"results": ["1"]}, arguments=ARGUMENTS, address=address_of(good))
     )
@@ -134,7 +134,7 @@ def containers() -> list[Case]:
 
 
 def _refused(fault: str, label: str, data: bytes, at: int = -1) -> Case:
-    return Case(f"refused/{fault}_{label}", data, {"refused": fault, "at": at}, arguments=ARGUMENTS)
+    return Case(f"refused/{fault}/{label}", data, {"refused": fault, "at": at}, arguments=ARGUMENTS)
 
 
 def _raw(code: str, stack: int = 0, results: int = 0, slots: int = 0, more: tuple[Function, ...] = ()) -> bytes:
