@@ -18,7 +18,6 @@ import platform
 import subprocess
 import sys
 import time
-import venv
 from pathlib import Path
 from typing import IO
 
@@ -172,6 +171,8 @@ def make_environment() -> list[str]:
     if not has_ensurepip and not host_pip_fits():
         raise SetupError(f"this Python cannot make a virtual environment with pip; {APT_ADVICE}")
     if not keep or has_ensurepip:
+        import venv  # looked for above: Debian ships Python without it
+
         say(f"making .venv with Python {platform.python_version()}")
         try:
             venv.create(VENV, with_pip=has_ensurepip, clear=True, symlinks=True)

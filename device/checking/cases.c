@@ -12,7 +12,8 @@
 
 enum { BLAKE3 = 1, SHA512 = 2, ED25519 = 3, ECVRF = 4, KINDS };
 
-static const uint32_t OPERAND_BYTES[KINDS] = {0, BLAKE3_BYTES, SHA512_BYTES, ED25519_KEY_BYTES + ED25519_SIGNATURE_BYTES,
+static const uint32_t OPERAND_BYTES[KINDS] = {0, BLAKE3_BYTES, SHA512_BYTES,
+                                              ED25519_KEY_BYTES + ED25519_SIGNATURE_BYTES,
                                               ECVRF_KEY_BYTES + ECVRF_PROOF_BYTES + ECVRF_OUTPUT_BYTES};
 
 typedef struct {

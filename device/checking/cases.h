@@ -1,7 +1,7 @@
 /* Runs a file of cases, each an operation with its operands and the answer that it must give.
  *
- * The file: "QCAS", a count, then the cases, packed. A case: kind and expected verdict (a byte each), two zero bytes, the
- * size of the message, the message, and what the kind needs:
+ * The file: "QCAS", a count, then the cases, packed. A case: kind and expected verdict (a byte each), two zero bytes,
+ * the size of the message, the message, and what the kind needs:
  *   1 BLAKE3         the digest, 32 bytes
  *   2 SHA-512        the digest, 64 bytes
  *   3 Ed25519        key, 32 bytes; signature, 64 bytes
@@ -13,7 +13,7 @@
 
 #include <stdint.h>
 
-/* What the program around this supplies: a place for text, and a count of executed instructions (0 where none is kept). */
+/* What the program around this supplies: a place for text, and a count of executed instructions (0 if none is kept). */
 void print_text(const char *text);
 uint32_t instructions_executed(void);
 

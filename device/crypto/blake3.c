@@ -7,7 +7,8 @@
 #define CHUNK_BYTES 1024u
 #define ROUNDS 7
 
-/* A size below 2^32 has at most 2^22 chunks; before the last one, at most 22 complete subtrees wait for their right half. */
+/* A size below 2^32 has at most 2^22 chunks; before the last one, at most 22 complete subtrees wait for their right
+ * half. */
 #define SUBTREES_MAX 22
 
 enum { CHUNK_START = 1, CHUNK_END = 2, PARENT = 4, ROOT = 8 };

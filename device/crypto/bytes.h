@@ -1,7 +1,7 @@
 /* Words from bytes and back, and the three functions of the C library that this code uses.
  *
  * A freestanding compiler has no <string.h> but may emit calls of these three anyway; whoever links the code supplies
- * them. Loads and stores go byte by byte: no alignment is assumed and the order of bytes of the machine does not matter.
+ * them. Loads and stores go byte by byte: alignment and the machine's own order of bytes have no effect.
  */
 #ifndef QUORATE_BYTES_H
 #define QUORATE_BYTES_H

@@ -25,8 +25,8 @@ static void end(sha512 *hash, uint8_t digest[SHA512_BYTES])
     sha512_end(hash, digest);
 }
 
-/* Try and increment, 5.4.1.1: the first counter whose hash is a point, times the cofactor. What comes before the counter
- * is hashed once. About every second try succeeds; 256 failures in a row would take 2^256 inputs to find. */
+/* Try and increment, 5.4.1.1: the first counter whose hash is a point, times the cofactor. What comes before the
+ * counter is hashed once. About every second try succeeds; 256 failures in a row would take 2^256 inputs to find. */
 static int encode_to_curve(edwards25519 *h, const uint8_t *alpha, uint32_t size, const uint8_t *key)
 {
     sha512 prefix;

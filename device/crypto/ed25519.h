@@ -1,6 +1,6 @@
 /* Verification of Ed25519 signatures (RFC 8032) by the rules of ZIP-215, which leave no choice to an implementation:
  *
- * - the equation is the one with the cofactor: 8 S B = 8 R + 8 k A with k = SHA-512(R, A, message) over the bytes given;
+ * - the equation is the one with the cofactor: 8 S B = 8 R + 8 k A, k = SHA-512(R, A, message) over the bytes given;
  * - A and R may be encoded in any way that names a point of the curve, and may be of small order;
  * - S must be below L.
  *

@@ -38,13 +38,14 @@ static void prepare(addend *prepared, const edwards25519 *p)
     field25519_multiply(&prepared->two_dt, &p->t, &TWO_D);
 }
 
-/* The last step of addition and doubling: x = ef, y = gh, z = fg, t = eh. `f` may be larger than a second factor may. */
-static void complete(edwards25519 *p, const field25519 *e, const field25519 *f, const field25519 *g, const field25519 *h)
+/* The last step of addition and doubling: x = fe, y = gh, z = fg. `f` may be larger than a second factor may.
+ * t = eh is apart, because a point that is doubled next needs none. */
+static void complete(edwards25519 *p, const field25519 *e, const field25519 *f, const field25519 *g,
+                     const field25519 *h)
 {
     field25519_multiply(&p->x, f, e);
     field25519_multiply(&p->y, g, h);
     field25519_multiply(&p->z, f, g);
-    field25519_multiply(&p->t, e, h);
 }
 
 /* p += q, or p -= q. The negative of a point has the signs of x and t changed. */
@@ -61,11 +62,12 @@ static void add_prepared(edwards25519 *p, const addend *q, int negative)
     field25519_add(&h, &b, &a);
     field25519_subtract(&a, &d, &c);
     field25519_add(&b, &d, &c);
+    field25519_multiply(&p->t, &e, &h);
     complete(p, &e, negative ? &b : &a, negative ? &a : &b, &h);
 }
 
-/* All four results have the opposite sign of the published ones, which stands for the same point and saves negations. */
-static void twice(edwards25519 *p)
+/* All four results have the opposite sign of the published ones: the same point, and no negations. */
+static void twice(edwards25519 *p, int with_t)
 {
     field25519 e, f, g, h;
     field25519_square(&f, &p->x);
@@ -78,6 +80,8 @@ static void twice(edwards25519 *p)
     field25519_add(&e, &p->x, &p->y);
     field25519_square(&e, &e);
     field25519_subtract(&e, &e, &h);
+    if (with_t)
+        field25519_multiply(&p->t, &e, &h);
     complete(p, &e, &f, &g, &h);
 }
 
@@ -93,7 +97,7 @@ void edwards25519_times_cofactor(edwards25519 *multiple, const edwards25519 *p)
 {
     *multiple = *p;
     for (int i = 0; i < 3; i++)
-        twice(multiple);
+        twice(multiple, i == 2);
 }
 
 int edwards25519_is_identity(const edwards25519 *p)
@@ -107,7 +111,7 @@ static void odd_multiples(addend multiples[ODD_MULTIPLES], const edwards25519 *p
 {
     edwards25519 odd = *p, doubled = *p;
     addend step;
-    twice(&doubled);
+    twice(&doubled, 1);
     prepare(&step, &doubled);
     prepare(&multiples[0], p);
     for (int i = 1; i < ODD_MULTIPLES; i++) {
@@ -166,7 +170,7 @@ void edwards25519_combine(edwards25519 *result, const uint8_t m[SCALAR25519_BYTE
         add_digit(result, of_q, -n_digits[i]);
         if (i == 0)
             return;
-        twice(result);
+        twice(result, i == 1 || m_digits[i - 1] != 0 || n_digits[i - 1] != 0);
     }
 }
 

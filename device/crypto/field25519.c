@@ -28,12 +28,13 @@ void field25519_subtract(field25519 *difference, const field25519 *a, const fiel
         difference->limb[i] = a->limb[i] - b->limb[i];
 }
 
-/* Rounds `from` to a multiple of 2^bits and moves that to the next limb, `fold` times. */
-#define CARRY(from, to, bits, fold)                                     \
-    do {                                                                \
-        int64_t carry = (h[from] + ((int64_t)1 << ((bits) - 1))) >> (bits); \
-        h[from] -= carry * ((int64_t)1 << (bits));                      \
-        h[to] += carry * (fold);                                        \
+/* Rounds `from` to a multiple of 2^bits and moves that to the next limb, `fold` times. Written so that only the lower
+ * half of what stays is computed. */
+#define CARRY(from, to, bits, fold)                                                       \
+    do {                                                                                  \
+        int64_t rounded = h[from] + (1 << ((bits) - 1));                                  \
+        h[from] = (int32_t)((uint32_t)rounded & ((1u << (bits)) - 1)) - (1 << ((bits) - 1)); \
+        h[to] += (rounded >> (bits)) * (fold);                                            \
     } while (0)
 
 /* Makes the sum tight. Two chains, from limb 0 and from limb 5, so that a processor can do both at once; each ends by
@@ -70,10 +71,11 @@ void field25519_multiply(field25519 *product, const field25519 *a, const field25
 {
     int64_t h[LIMBS];
     int32_t w[2 * LIMBS], doubled[LIMBS];
-    for (int i = 0; i < LIMBS; i++) {
-        w[i] = b->limb[i] * FOLD;
-        w[i + LIMBS] = b->limb[i];
-        doubled[i] = a->limb[i] * (1 + (i & 1));
+    for (int i = 0; i < LIMBS; i += 2) {
+        w[i] = (w[i + LIMBS] = b->limb[i]) * FOLD;
+        w[i + 1] = (w[i + 1 + LIMBS] = b->limb[i + 1]) * FOLD;
+        doubled[i] = a->limb[i];
+        doubled[i + 1] = a->limb[i + 1] * 2;
     }
     for (int k = 0; k < LIMBS; k += 2) {
         h[k] = COLUMN(doubled, k);
@@ -116,7 +118,7 @@ static void square_times(field25519 *a, int times)
         field25519_square(a, a);
 }
 
-/* Goes through the bits of 250 with a^(2^n - 1): doubling n takes n squarings and a product, adding one to it one each. */
+/* Goes through the bits of 250 with a^(2^n - 1): doubling n takes n squarings and a product, adding one one each. */
 void field25519_power_root(field25519 *power, const field25519 *a)
 {
     field25519 base = *a, ones = *a;

@@ -1,8 +1,9 @@
 /* Arithmetic modulo p = 2^255 - 19 (RFC 7748, section 4.1) in ten signed limbs of 26 and 25 bits in turn.
  *
- * Limb i counts 2^ceil(25.5 i). Products, squares and loaded values are tight: their limbs are at most 1.01 x 2^25 (even
- * i) and 1.01 x 2^24 (odd i) in size. Sums and differences are not carried; a sum of n tight values has n units. What an
- * operation takes, in units, is said beside it; the callers in edwards25519.c keep to it. A result may be an operand.
+ * Limb i counts 2^ceil(25.5 i). Products, squares and loaded values are tight: their limbs are at most 1.01 x 2^25
+ * (even i) and 1.01 x 2^24 (odd i) in size. Sums and differences are not carried; a sum of n tight values has n units.
+ * What an operation takes, in units, is said beside it; the callers in edwards25519.c keep to it. A result may be an
+ * operand.
  *
  * Products are of 32 by 32 bits, the largest that every target has. Time depends on the values: for public data only.
  */

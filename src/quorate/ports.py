@@ -27,8 +27,8 @@ class Entropy(Protocol):
 
 
 Handler = Callable[[NodeId, bytes], Awaitable[None]]
-"""What a transport calls for each message: the peer that the transport believes sent it (a hint: what matters is
-signed), and the bytes."""
+"""What a transport calls for each message: the peer that sent it, for which the transport vouches, and the bytes. What
+others have to believe too is signed."""
 
 BlobSource = Callable[[Digest, int, int], Awaitable[bytes | None]]
 """Answers a peer's request for bytes [offset, offset + size) of a blob; None when the blob is not here."""

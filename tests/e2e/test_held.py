@@ -44,6 +44,8 @@ def test_status_counts_the_replies_and_the_time(network: Network, client: Quorat
     view = replied(client, job, 2)
     assert view.line == "executing (2/3 validators replied)"
     assert view.state == "running"
+    (listed,) = [row for row in client.list() if row.job == job]
+    assert listed.line == view.line, "a list tells what is, not what was saved last"
     assert not view.ended
     time.sleep(0.5)
     later = client.status(job)

@@ -36,7 +36,7 @@ def endless(run_ms: int, replicas: int = 1) -> Builder:
 def submitted_without_wraps(client: Quorate, draft: Draft) -> str:
     """As by a client that dies before it could wrap the input key."""
     inner = client._client
-    (job,) = client._run(inner._submitter._send_batch([draft], ""))
+    (job,) = client._run(inner._submitter._send_batch([draft], "")).jobs
     return job.hex()
 
 

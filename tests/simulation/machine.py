@@ -242,7 +242,7 @@ class PostingNode(SimulatedNode):
         signed = self.sign(transaction)
         self._signed_before[id(transaction)] = Letter(transaction, signed)
         key = body_digest(signed.noun, signed.body)
-        self.pending[key] = Pending(transaction, owner, Millis(self.world.now + RESEND_MS))
+        self.pending[key] = Pending(transaction, signed.body, owner, Millis(self.world.now + RESEND_MS))
         turn.send(self.ledger, transaction, after_save=True)
         self.wake(POST_TIMER, self._post_due())
 

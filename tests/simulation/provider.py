@@ -14,7 +14,8 @@ from tests.simulation.world import Letter, World
 from quorate.crypto.digests import blob_digest, body_digest
 from quorate.jobs import lease
 from quorate.jobs.lease import LeaseState
-from quorate.model.assignment import Assignment, Brief
+from quorate.jobs.lease_statements import nothing_runs
+from quorate.model.assignment import Assignment, Brief, CancelOrder
 from quorate.model.claim import Commit, Delivery
 from quorate.model.codec import Value, noun
 from quorate.model.effects import Check, Effect, Fetch, Post, Run, Send, Stop
@@ -66,7 +67,9 @@ class SimulatedProvider(PostingNode):
 
     def letter(self, letter: Letter, turn: Turn) -> None:
         name, value = letter.signed.noun, letter.value
-        if name in LETTERS:
+        if isinstance(value, CancelOrder) and self.lease(value.agreement) is None:
+            turn.send(letter.signed.signer, nothing_runs(value, self.node_id), after_save=False)
+        elif name in LETTERS:
             self._received(value.agreement, letter, turn)  # type: ignore[attr-defined]
         elif name in ("answer", "proven"):
             self.ledger_letter(letter, turn)
@@ -84,7 +87,7 @@ class SimulatedProvider(PostingNode):
         brief = self._briefs.get(value.agreement)
         if brief is not None:
             state, effects = lease.begin(letter.signed, brief, self.now())
-            self._became(value.agreement, state, turn)
+            self._became(value.agreement, state, turn, save=False)
             self.carry_out(value.agreement, effects, turn)
 
     def lease(self, key: bytes) -> LeaseState | None:
@@ -183,6 +186,7 @@ class SimulatedProvider(PostingNode):
         if all(digest in self.blobs for digest in effect.digests):
             self.step(key, lease.Fetched(()), turn)
         else:
+            self.step(key, lease.Lingering(), turn)
             turn.after.append(lambda: self.soon(2, lambda then: self._bring(key, effect, 1, then)))
 
     def _bring(self, key: bytes, effect: Fetch, tries: int, turn: Turn) -> None:

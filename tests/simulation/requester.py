@@ -28,7 +28,7 @@ from quorate.jobs.state import (
 )
 from quorate.model.agreement import EscrowOpened
 from quorate.model.codec import Value, decode, noun
-from quorate.model.effects import Conclude, Effect, Fetch, Keep, Match, Post, Send
+from quorate.model.effects import Effect, Fetch, Keep, Match, Post, Send
 from quorate.model.evidence import Proven, Signed
 from quorate.model.job import Job
 from quorate.model.network import Genesis
@@ -165,8 +165,6 @@ class SimulatedRequester(PostingNode):
                 self.blobs[blob_digest(effect.data)] = effect.data
             elif isinstance(effect, Fetch):
                 turn.after.append(lambda wish=effect: self.soon(1, lambda then: self._bring(job, wish, 1, then)))  # type: ignore[misc]
-            elif isinstance(effect, Conclude):
-                pass
 
     def _match(self, job: JobId, turn: Turn) -> None:
         self.step(job, self.trade.match(self.jobs[job], self.jobs.values(), self.now()), turn)

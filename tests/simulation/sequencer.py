@@ -8,7 +8,7 @@ from tests.simulation.machine import SimulatedNode, Turn, event_of
 from tests.simulation.suite import Keyring, Party
 from tests.simulation.world import Letter, World
 
-from quorate.crypto.digests import body_digest
+from quorate.crypto.digests import body_digest, value_digest
 from quorate.errors import BadSignature
 from quorate.ledger.blocks import Block, Overdue, Produced, Reply, next_context, produce
 from quorate.ledger.call import KINDS, AuthenticatedTx
@@ -22,7 +22,6 @@ from quorate.model.network import Genesis
 from quorate.model.settlement import Settlement
 from quorate.model.transaction import AskStanding, Standing, StandingEntry
 from quorate.model.units import Digest, NodeId
-from quorate.node.ledger_view import transaction_id
 
 OVERDUE = b"\0overdue"
 LEDGER = ("ledger", b"")
@@ -58,7 +57,7 @@ class SimulatedSequencer(SimulatedNode):
         self.turn(lambda turn: None)
 
     def _read(self, signer: NodeId, value: Value) -> AuthenticatedTx:
-        return AuthenticatedTx(transaction_id(value), signer, noun(value), encode(value), value)  # type: ignore[arg-type]
+        return AuthenticatedTx(value_digest(value), signer, noun(value), encode(value), value)  # type: ignore[arg-type]
 
     def _schedule(self) -> None:
         due = self.overdue.next_ms()

@@ -79,7 +79,8 @@ class Switch:
 def said(message: bytes) -> list[str]:
     """The nouns of an envelope that have to do with a job."""
     try:
-        return [leaf.noun for leaf in decode(message, Envelope).leaves if leaf.noun not in CHATTER]
+        envelope = decode(message, Envelope)
+        return [said.noun for said in (*envelope.plain, *envelope.leaves) if said.noun not in CHATTER]
     except QuorateError:
         return ["bytes"]
 

@@ -31,15 +31,16 @@ from quorate.model.agreement import Agreement, EscrowOpened, LedgerTrust, Roster
 from quorate.model.claim import Commit
 from quorate.model.codec import decode, encode
 from quorate.model.evidence import Proven, Signed
-from quorate.model.identity import Suite
+from quorate.model.identity import KeyBundle, Suite
 from quorate.model.job import Job, ResourceLimits
 from quorate.model.network import Account, Caps, Checkpoint, Genesis, Windows
 from quorate.model.offer import Offer, Prices
 from quorate.model.outcome import Receipt
+from quorate.model.signature import Stamp
 from quorate.model.submission import (
     Accepted,
+    Await,
     Delivered,
-    Draw,
     Draws,
     JobIds,
     QuoteRequest,
@@ -47,6 +48,7 @@ from quorate.model.submission import (
     Submission,
     Wraps,
 )
+from quorate.model.submission import Draw as DrawOfOne
 from quorate.model.trap import Status
 from quorate.model.units import MIB, Digest, Fuel, JobId, MicroCredits, Millis, NodeId
 from quorate.node.postbox import Directory, Postbox, StampBook
@@ -59,6 +61,34 @@ ECHO = """(module (memory (export "memory") 1)
   (func (export "alloc") (param i32) (result i32) i32.const 0)
   (func (export "run") (param i32 i32) (result i64) local.get 1 i64.extend_i32_u))"""
 """A module that answers with the length of its input's bytes as they came: what a draft needs to be one."""
+
+
+class Draw(msgspec.Struct, frozen=True):
+    """One draw with all that it rests on, so that a test can change any part of it."""
+
+    job: JobId
+    agreement: Signed
+    escrow: Proven
+    roster: Roster
+    offers: tuple[Signed, ...]
+    bundles: tuple[KeyBundle, ...]
+    stamps: tuple[Stamp, ...]
+
+    @property
+    def alone(self) -> DrawOfOne:
+        return DrawOfOne(job=self.job, agreement=self.agreement, escrow=self.escrow)
+
+
+def together(draws: Iterable[Draw]) -> Draws:
+    """As they travel: what several share is there once."""
+    found = tuple(draws)
+    return Draws(
+        draws=tuple(draw.alone for draw in found),
+        rosters=tuple(dict.fromkeys(draw.roster for draw in found)),
+        offers=tuple(dict.fromkeys(offer for draw in found for offer in draw.offers)),
+        bundles=tuple(dict.fromkeys(bundle for draw in found for bundle in draw.bundles)),
+        stamps=tuple(dict.fromkeys(stamp for draw in found for stamp in draw.stamps)),
+    )
 
 
 @dataclass
@@ -196,7 +226,7 @@ class BoxedDesk:
             if job_id not in self.jobs:
                 self.jobs[job_id], _ = lifecycle.begin(signed, job_id, os.urandom(32), NOW)
                 await self._agree(job_id)
-        return Accepted(jobs=tuple(job_id for job_id, _, _ in admitted))
+        return Accepted(jobs=tuple(job_id for job_id, _, _ in admitted), draws=together(()))
 
     def _admit(self, signed: Signed, key: str) -> tuple[JobId, Signed, str]:
         self.box.node.postbox.verify(signed)
@@ -298,7 +328,7 @@ class BoxedDesk:
         ready = [self.jobs[job] for job in map(JobId, ask.jobs) if job in self.jobs and self.jobs[job].stage == "wraps"]
         if not ready and not any(self.jobs[JobId(job)].stage == "done" for job in ask.jobs):
             await asyncio.sleep(ask.wait_ms / 1000)
-        return Draws(draws=tuple(self.alter_draw(self._draw(state)) for state in ready))
+        return together(self.alter_draw(self._draw(state)) for state in ready)
 
     def _draw(self, state: JobState) -> Draw:
         assert state.agreement_signed is not None
@@ -392,7 +422,7 @@ class BoxedDesk:
     def states(self) -> Iterable[JobState]:
         return reversed(list(self.jobs.values()))
 
-    async def wait(self, ask: JobIds) -> list[JobState]:
+    async def wait(self, ask: Await) -> list[JobState]:
         until = asyncio.get_running_loop().time() + ask.wait_ms / 1000
         while True:
             states = [self.state(JobId(job)) for job in ask.jobs]

@@ -28,12 +28,15 @@ from quorate.api.courier import Courier
 from quorate.api.schemas import JobView
 from quorate.crypto.signing import Identity
 from quorate.errors import NoNetwork
+from quorate.model.network import Windows
 from quorate.model.submission import ResultView
-from quorate.model.units import Digest, NodeId
+from quorate.model.units import Digest, Millis, NodeId
 from quorate.node import localnet
 from quorate.node.config import load_genesis
 
 T = TypeVar("T")
+WINDOWS = Windows(commit_ms=Millis(5_000), reveal_ms=Millis(10_000), cancel_ms=Millis(10_000))
+"""Shorter than those of a local network, so that forced rounds do not take a minute."""
 SHORT = 8
 """Hexadecimal digits by which notes and logs name a node."""
 
@@ -166,7 +169,7 @@ def running(nodes: int = 4, *, wire_log: bool = False) -> Iterator[Network]:
     home = Path(tempfile.mkdtemp(prefix="q-", dir="/tmp"))
     network = None
     try:
-        localnet.up(home, nodes, wire_log=wire_log)
+        localnet.up(home, nodes, wire_log=wire_log, windows=WINDOWS)
         network = Network(home)
         yield network
     finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 from quorate.adapters.files import create_private_file, make_private_folder, sync_folder, world_error, write_all
@@ -22,17 +23,19 @@ _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 def write_secret(path: Path, secret: bytes) -> None:
     """Store `secret` in a new file of mode 0600. Raises PolicyRefused when the file exists, DiskFull or WorldError."""
-    if not 0 < len(secret) <= SECRET_BYTES_MAX:
-        raise InvalidField(f"{len(secret)} bytes", field="secret", limit=f"1 to {SECRET_BYTES_MAX} bytes")
-    beside = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+    write_secrets(path.parent, {path.name: secret})
+
+
+def write_secrets(folder: Path, secrets: Mapping[str, bytes]) -> None:
+    """The same for several files of one folder, whose names are synced at once. After an error some of them may be
+    there."""
+    path = folder
     try:
-        make_private_folder(path.parent)
-        _write_new(beside, secret)
-        try:
-            os.link(beside, path, follow_symlinks=False)
-        finally:
-            beside.unlink()
-        sync_folder(path.parent)
+        make_private_folder(folder)
+        for name, secret in secrets.items():
+            path = folder / name
+            _place(path, secret)
+        sync_folder(folder)
     except FileExistsError:
         raise PolicyRefused(
             f"{path} exists and a key is never overwritten",
@@ -43,12 +46,23 @@ def write_secret(path: Path, secret: bytes) -> None:
         raise world_error(fault, path, "writing") from None
 
 
+def _place(path: Path, secret: bytes) -> None:
+    if not 0 < len(secret) <= SECRET_BYTES_MAX:
+        raise InvalidField(f"{len(secret)} bytes", field="secret", limit=f"1 to {SECRET_BYTES_MAX} bytes")
+    beside = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+    _write_new(beside, secret)
+    try:
+        os.link(beside, path, follow_symlinks=False)
+    finally:
+        beside.unlink()
+
+
 def read_secret(path: Path) -> bytes:
     """The bytes of a secret file. Raises MissingKey, or UnreadableFile when others than its owner can read it."""
     try:
         descriptor = os.open(path, _READ)
     except FileNotFoundError:
-        raise MissingKey(f"{path} does not exist", field="key", fix="create the key first") from None
+        raise MissingKey(f"{path} does not exist", field="key", fix="put it back from a copy") from None
     except OSError as fault:
         raise UnreadableFile(f"{path}: {fault.strerror}", field="key", fix="make it a plain file of yours") from None
     try:

@@ -17,6 +17,7 @@ import msgspec
 from quorate.crypto.digests import blob_digest, digest
 from quorate.errors import (
     ContradictoryOptions,
+    ForbiddenImport,
     InvalidField,
     MalformedModule,
     MissingEntry,
@@ -177,7 +178,9 @@ class Builder:
     def tier(self, wasm_tier: Literal["light", "full"]) -> Builder:
         """Limits by name: light = 16 MiB, 10^8 fuel, 5 s; full = 256 MiB, 10^10 fuel, 30 s."""
         if wasm_tier not in model.TIER_LIMITS:
-            raise InvalidField(repr(wasm_tier), field="tier", limit=" or ".join(model.TIER_LIMITS))
+            raise InvalidField(
+                repr(wasm_tier), field="tier", limit=" or ".join(model.TIER_LIMITS), fix="or leave it out"
+            )
         self._tier = wasm_tier
         return self
 
@@ -185,7 +188,8 @@ class Builder:
         """How the result is checked: trust, rerun (one in `one_in`), quorum (`threshold` of the replicas; 0 is seven in
         ten)."""
         if method not in ("trust", "rerun", "quorum"):
-            raise InvalidField(f"{method!r} is not built here", field="proof", limit="trust, rerun, quorum")
+            limit = "trust, rerun, quorum"
+            raise InvalidField(f"{method!r} is not built here", field="proof", limit=limit, fix="choose one of these")
         self._method, self._threshold, self._one_in = method, threshold, one_in
         return self
 
@@ -250,7 +254,7 @@ class Builder:
             raise InvalidField("missing", field="wasm", fix="give a module: .wasm(bytes or path)")
         private, content = self._input if self._input is not None else (False, b"")
         limits, rest = self._limited(), dict(self._rest)
-        outline = inspect(self._module)
+        outline = _outline(self._module)
         program = _program(self._module, outline, rest.pop("entry", ""), self._tier)
         _check_use(program, outline, content, rest.get("arguments", ()))
         timeouts = self._clocks(limits)
@@ -286,14 +290,18 @@ class Builder:
     def _dial(self) -> Proof:
         replicas = 1 if self._replicas is None else self._replicas
         if not 1 <= replicas <= COHORT_MAX:
-            raise InvalidField(str(replicas), field="replication", limit=f"1 to {COHORT_MAX}")
+            limit = f"1 to {COHORT_MAX}"
+            raise InvalidField(str(replicas), field="replication", limit=limit, fix="choose a number in between")
         method = self._method or ("quorum" if replicas > 1 else "rerun")
         if method != "quorum" and replicas > 1:
             raise ContradictoryOptions(
                 f"{replicas} with proof {method}", field="replication", limit="1", fix="choose proof quorum"
             )
         if not 0 <= self._threshold <= replicas:
-            raise InvalidField(str(self._threshold), field="threshold", limit=f"0 to {replicas}")
+            limit = f"1 to {replicas}, the replicas"
+            raise InvalidField(
+                str(self._threshold), field="threshold", limit=limit, fix="leave it out for seven in ten"
+            )
         return Proof(method=method, replicas=replicas, threshold=self._threshold, one_in=self._one_in)
 
     def _clocks(self, limits: model.ResourceLimits) -> Timeouts:
@@ -326,13 +334,29 @@ def _path(source: Source) -> bytes | bytearray | os.PathLike[str]:
     return Path(source) if isinstance(source, str) else source
 
 
+def _outline(module: bytes) -> Outline:
+    try:
+        return inspect(module)
+    except (MalformedModule, TooLarge) as fault:
+        cut = "build it again, or copy it again if it was cut short"
+        fault.fix = fault.fix or (cut if isinstance(fault, MalformedModule) else "build a smaller module")
+        raise
+
+
 def _from_text(text: bytes) -> bytes:
     import wasmtime
 
     try:
         return bytes(wasmtime.wat2wasm(text.decode()))
     except (wasmtime.WasmtimeError, UnicodeDecodeError) as fault:
-        raise MalformedModule(f"not WebAssembly text: {str(fault).splitlines()[0]}", field="wasm") from None
+        raise MalformedModule(f"not WebAssembly text: {_said(fault)}", field="wasm", fix="mend the text") from None
+
+
+def _said(fault: Exception) -> str:
+    """The first line of what the translator says, and where: `expected `)` at 2:22`."""
+    what, *more = str(fault).splitlines()
+    place = next((line.rpartition("<anon>:")[2] for line in more if "<anon>:" in line), "")
+    return f"{what} at line {place.replace(':', ', column ')}" if place else what
 
 
 def _content(source: bytes | bytearray | os.PathLike[str], name: str, bytes_max: int) -> bytes:
@@ -346,7 +370,7 @@ def _content(source: bytes | bytearray | os.PathLike[str], name: str, bytes_max:
             f"a {type(source).__name__}", field=name, limit="bytes or a path", fix="encode text, or give a Path"
         )
     if len(data) > bytes_max:
-        raise TooLarge(f"{len(data)} bytes", field=name, limit=f"{bytes_max} bytes")
+        raise TooLarge(f"{len(data)} bytes or more", field=name, limit=f"{bytes_max} bytes", fix="give less, in parts")
     return data
 
 
@@ -360,7 +384,12 @@ def _read(path: Path, name: str, bytes_max: int) -> bytes:
 
 def _program(module: bytes, outline: Outline, entry: str, tier: Literal["none", "light", "full"]) -> Program:
     profile = _profile(outline)
-    check_program(outline, profile, entry)
+    try:
+        check_program(outline, profile, entry)
+    except ForbiddenImport as fault:
+        if profile == "command":
+            fault.fix = "build the module without it"  # a job has no way to grant a capability
+        raise
     return Program(
         kind="wasm",
         digest=blob_digest(module),
@@ -396,6 +425,6 @@ def _check_use(program: Program, outline: Outline, content: bytes, arguments: tu
             "too many or too long", field="arguments", limit=f"64, {ARGUMENT_BYTES_MAX} bytes", fix="use the input"
         )
     if any("\0" in item for item in arguments):
-        raise InvalidField("an argument holds a NUL byte", field="arguments")
+        raise InvalidField("an argument holds a NUL byte", field="arguments", fix="use the input")
     if not program.entry or len(program.entry) > 128:
-        raise MissingEntry(f"{program.entry[:40]!r}", field="entry", limit="1 to 128 characters")
+        raise MissingEntry(f"{program.entry[:40]!r}", field="entry", limit="1 to 128 characters", fix="name an export")

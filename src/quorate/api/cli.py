@@ -68,9 +68,19 @@ def _run(given: list[str]) -> int:
 def _ended_with(error: QuorateError, given: list[str]) -> int:
     from quorate.api.problems import exit_code, problem_of
 
+    error.fix = _in_options(error.fix)
     problem = problem_of(error)
     more = {"field": problem.field, "limit": problem.limit, "fix": problem.fix, "detail": problem.detail}
     return _end(exit_code(error), problem.title, f"error: {error}", given, **more)
+
+
+def _in_options(fix: str) -> str:
+    """The advice with the options of the command line in place of the fields of a job."""
+    import re
+
+    from quorate.api.cli_options import OPTION_OF_FIELD
+
+    return re.sub("|".join(rf"\b{name}\b" for name in OPTION_OF_FIELD), lambda found: OPTION_OF_FIELD[found[0]], fix)
 
 
 def _end(code: int, title: str, said: str, given: list[str], **more: str) -> int:
@@ -90,9 +100,12 @@ def _usage(error: CycloptsError) -> str:
     from cyclopts import MissingArgumentError
 
     command = " ".join(("quorate", *(error.command_chain or ())))
-    text = " ".join(str(error).split()).rstrip(".")
+    text = " ".join(str(error).split())
+    text = text if text.endswith("...") else text.rstrip(".")
     if isinstance(error, MissingArgumentError) and error.argument is not None and "Did you mean" not in text:
-        text = f"{error.argument.name}: missing"
+        argument = error.argument
+        positional = argument.field_info.kind is argument.field_info.POSITIONAL_OR_KEYWORD
+        text = f"{argument.name.removeprefix('--').upper() if positional else argument.name}: missing"
     return f"{text}; fix: see {command} --help"
 
 
@@ -103,5 +116,6 @@ def _of_the_world(error: OSError) -> QuorateError:
     from quorate.errors import DiskFull, WorldError
 
     kind = DiskFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else WorldError
-    name = str(error.filename or "")
-    return kind(error.strerror or type(error).__name__, field=name, fix="free some space" if kind is DiskFull else "")
+    fixes = {errno.EACCES: "choose a place of your own, see --home", errno.EROFS: "choose a place that can be written"}
+    fix = "free some space" if kind is DiskFull else fixes.get(error.errno or 0, "quorate doctor shows what is missing")
+    return kind(error.strerror or type(error).__name__, field=str(error.filename or "system"), fix=fix)

@@ -31,6 +31,17 @@ STANDARD_INPUT = Path("-")
 SECONDS_MAX = 10**6
 AMOUNT_MAX = 2**63 - 1
 SIMULATED = "sim-"
+OPTION_OF_FIELD = {
+    "memory_bytes": "--memory-mib",
+    "run_ms": "--run-seconds",
+    "output_bytes": "--output-kib",
+    "fuel": "--fuel",
+    "replicas": "--replication",
+    "match_ms": "--match-seconds",
+    "transfer_ms": "--transfer-seconds",
+    "verify_ms": "--verify-seconds",
+}
+"""What the command line calls the fields of a job."""
 
 
 @Parameter(name="*")
@@ -124,7 +135,7 @@ def _refuse_contradictions(options: JobOptions) -> None:
     if options.one_in is not None and method != "rerun":
         raise ContradictoryOptions(f"given with proof {method}", field="one-in", fix="choose --proof rerun")
     if options.one_in is not None and not 1 <= options.one_in <= 1_000_000:
-        raise InvalidField(str(options.one_in), field="one-in", limit="1 to 1000000")
+        raise InvalidField(str(options.one_in), field="one-in", limit="1 to 1000000", fix="such as 10")
 
 
 def _give_input(builder: Builder, options: JobOptions) -> None:
@@ -210,7 +221,7 @@ def _policy(allow: tuple[str, ...]) -> Policy:
                 repr(name[:40]), field="allow", limit="a name that begins with sim-", fix="see quorate doctor"
             )
     if len(allow) > 8:
-        raise InvalidField(f"{len(allow)} names", field="allow", limit="8")
+        raise InvalidField(f"{len(allow)} names", field="allow", limit="8", fix="name fewer")
     return Policy(require_post_quantum=False, jail_layers_min=(), allow=tuple(sorted(set(allow))), reputation_min=0)
 
 
@@ -223,7 +234,8 @@ def _give_proof(builder: Builder, options: JobOptions) -> None:
     elif options.one_in is not None:
         builder.proof("rerun", one_in=options.one_in)
     if options.threshold is not None and options.threshold < 1:
-        raise InvalidField(str(options.threshold), field="threshold", limit="1 to the number of replicas")
+        fix = "leave it out for seven in ten"
+        raise InvalidField(str(options.threshold), field="threshold", limit="1 to the number of replicas", fix=fix)
 
 
 def _in_profile(draft: Draft, profile: Literal["pure", "command"] | None) -> Draft:

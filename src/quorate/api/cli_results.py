@@ -80,7 +80,7 @@ async def _print_sealed(view: JobView, output: Output) -> int:
     if output.json:
         render.say_json({"job": view.job, "sealed": True, "copies": copies})
         return 0
-    render.say(f"sealed result, {render.plural(len(copies), 'copy')}, each kept by your node:")
+    render.say(f"sealed result, {render.plural(len(copies), 'copy')} at your node:")
     render.say_table(
         ("member", "blob (BLAKE3)", "size"), [(c["member"][:12], c["blob"], render.size(c["bytes"])) for c in copies]
     )

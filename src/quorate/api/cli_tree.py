@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from quorate.api.cli_options import EVERYWHERE
+from quorate.api.cli_options import EVERYWHERE, PLAIN, Output
 
 OPTIONS = Parameter(negative="", negative_iterable=(), show_default=lambda value: value or None)
 
@@ -56,6 +56,9 @@ app["--version"].group = EVERYWHERE
 app.command("quorate.api.demo:app", name="demo", help="Watch a private job run, from submission to a verified receipt.")
 app.command("quorate.api.cli_localnet:app", name="localnet", help="Start, show and stop a network on this machine.")
 app.command("quorate.api.cli_compute:app", name="compute", help="Submit jobs, follow them, open their results.")
+app.command(
+    "quorate.api.cli_contract:app", name="contract", help="Assemble, inspect and run contracts on this machine."
+)
 app.command("quorate.api.cli_verify:app", name="verify", help="Verify a receipt offline.")
 app.command("quorate.api.doctor:app", name="doctor", help="What is real, simulated or absent on this machine.")
 app.command("quorate.api.cli_errors:app", name="errors", help="Every error with its exit code and HTTP status.")
@@ -72,9 +75,15 @@ Exit codes:
     0  done
     2  wrong usage of the command line"""
 )
-def completion(shell: Literal["bash", "zsh", "fish"]) -> int:
+def completion(shell: Literal["bash", "zsh", "fish"], *, output: Output = PLAIN) -> int:
     """Print the completion script of a shell."""
-    print(app.generate_completion(shell=shell))
+    script = app.generate_completion(shell=shell)
+    if output.json:
+        from quorate.api.render import say_json
+
+        say_json({"shell": shell, "script": script})
+    else:
+        print(script)
     return 0
 
 

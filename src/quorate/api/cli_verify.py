@@ -36,9 +36,9 @@ app = App(
         errors.InvalidField,
         done="valid",
         others=(
-            f" {problems.VALID_SIMULATED}  valid, with simulated parts\n"
-            f" {problems.UNAUTHENTICATED}  consistent, but nothing pins the network\n"
-            f" {problems.INVALID}  invalid"
+            f"{problems.VALID_SIMULATED} valid, with simulated parts\n"
+            f"{problems.UNAUTHENTICATED} consistent, but nothing pins the network\n"
+            f"{problems.INVALID} invalid"
         ),
     ),
 )

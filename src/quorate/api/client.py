@@ -30,15 +30,15 @@ from quorate.api.draws import Notary
 from quorate.api.keyring import Keyring
 from quorate.api.problems import error_named
 from quorate.api.results import Keys, Result, read_log, read_output
-from quorate.api.schemas import JobView, Listing
+from quorate.api.schemas import JobView, Listing, Ready
 from quorate.api.sealing import Parties, quoted_core
 from quorate.api.submitting import Submitter
 from quorate.crypto.digests import value_digest
 from quorate.errors import InvalidField, PolicyRefused, QuorateError, WorldError
-from quorate.model.codec import encode
+from quorate.model.codec import decode, encode
 from quorate.model.network import Genesis
 from quorate.model.outcome import Receipt
-from quorate.model.submission import JobIds, QuoteRequest, ResultView
+from quorate.model.submission import Await, QuoteRequest, ResultView
 from quorate.model.units import DIGEST_BYTES, Digest, JobId, Millis, NodeId
 from quorate.node.config import home_folder, load_genesis
 
@@ -118,22 +118,33 @@ class Client:
         async for data in self._courier.events(f"/v1/jobs/{_named(job)}/events"):
             yield msgspec.json.decode(data, type=JobView)
 
-    async def wait(self, job: str, timeout_s: float | None = None) -> Result:
-        """The result, once the job is settled. Raises the JobError it ended with, or WorldError when `timeout_s` is
-        over."""
-        view = await self.wait_settled(job, timeout_s)
+    async def wait(self, job: str, timeout_s: float | None = None, *, final: bool = True) -> Result:
+        """The result, once the job is settled; as soon as it is there if not `final`. Raises the JobError it ended
+        with, or WorldError when `timeout_s` is over."""
+        listing = await self._when(job, timeout_s, final=final, results=True)
+        (view,) = listing.jobs
         if view.state != "completed":
             raise error_named(view.error or "JobFailed", view.detail or f"the job is {view.state}")
-        return await self._result(view)
+        return await self._result(view, listing.results)
 
     async def wait_settled(self, job: str, timeout_s: float | None = None) -> JobView:
         """The final state, whatever it is. A job whose wraps are still due (its submitter died) is given them."""
-        view = await self.status(job)
+        return (await self._when(job, timeout_s, final=True, results=False)).jobs[0]
+
+    async def _when(self, job: str, timeout_s: float | None, *, final: bool, results: bool) -> Listing:
         until = None if timeout_s is None else time.monotonic() + timeout_s
-        while not view.settled:
-            if view.needs_wraps and self._keyring.has(_id(view.job)):
-                await self._submitter.wrap_when_drawn([_id(view.job)])
-            left_ms = WAIT_MS if until is None else min(WAIT_MS, int(1000 * (until - time.monotonic())))
+        named = _named(job)
+        job_id = _id(named if len(named) == 2 * DIGEST_BYTES else (await self.status(named)).job)
+        # A job that this client has not seen through may wait for wraps: that is asked first.
+        left_ms = _left_ms(until) if self._submitter.has_finished(job_id) else 0
+        while True:
+            listing = await self._listing(Await(jobs=(job_id,), wait_ms=max(0, left_ms), final=final, results=results))
+            (view,) = listing.jobs
+            if view.settled or (view.ended and not final):
+                return listing
+            if view.needs_wraps and self._keyring.has(job_id):
+                await self._submitter.wrap_when_drawn([job_id])
+            left_ms = _left_ms(until)
             if left_ms < 0:
                 raise WorldError(
                     f"job {view.job[:16]} is still {view.phase}",
@@ -141,8 +152,6 @@ class Client:
                     limit=f"{timeout_s} s",
                     fix="wait longer",
                 )
-            view = (await self._settled([_id(view.job)], left_ms))[0]
-        return view
 
     async def wait_all(self, jobs: Sequence[str]) -> tuple[JobView, ...]:
         """The final states of many jobs, in their order."""
@@ -151,21 +160,30 @@ class Client:
         for start in range(0, len(ids), 1024):
             part = ids[start : start + 1024]
             while not all((found := views.get(job.hex())) and found.settled for job in part):
-                views.update({view.job: view for view in await self._settled(part, WAIT_MS)})
+                ask = Await(jobs=part, wait_ms=WAIT_MS, final=True, results=False)
+                views.update({view.job: view for view in (await self._listing(ask)).jobs})
         return tuple(views[job.hex()] for job in ids)
 
-    async def _settled(self, jobs: Sequence[JobId], wait_ms: int) -> tuple[JobView, ...]:
-        question = encode(JobIds(jobs=tuple(jobs), wait_ms=wait_ms))
-        return (await self._courier.view("/v1/wait", Listing, question, wait_ms)).jobs
+    async def _listing(self, ask: Await) -> Listing:
+        return await self._courier.view("/v1/wait", Listing, encode(ask), ask.wait_ms)
 
     async def result(self, job: str) -> Result:
         """The result of a job that has one now. Raises NotFinished or the JobError it ended with."""
-        return await self._result(await self.status(job))
+        return await self._result(await self.status(job), ())
 
-    async def _result(self, view: JobView) -> Result:
-        found = await self._courier.ask(f"/v1/jobs/{view.job}/result", ResultView)
+    async def _result(self, view: JobView, ready: Sequence[Ready]) -> Result:
+        """Opened and checked; what is not among `ready` is asked for."""
+        if ready:
+            found = decode(ready[0].result, ResultView)
+        else:
+            found = await self._courier.ask(f"/v1/jobs/{view.job}/result", ResultView)
+        copies = {copy.result_digest: entry.copy for entry in ready if entry.copy for copy in found.delivered[:1]}
+
+        async def fetch(digest: Digest) -> bytes:
+            return copies.get(digest) or await self._courier.get(digest)
+
         try:
-            return Result(found, await read_output(found, self._keys(view), self._courier.get))
+            return Result(found, await read_output(found, self._keys(view), fetch))
         except WorldError:
             raise
         except QuorateError as fault:
@@ -194,7 +212,9 @@ class Client:
     async def quote(self, draft: Draft, colluders_per_mille: int = COLLUDERS_PER_MILLE) -> dict[str, Any]:
         """Price, who sees what, and the odds if that share of the roster colludes. Nothing of the input is sent."""
         if not 0 <= colluders_per_mille <= 1000:
-            raise InvalidField(str(colluders_per_mille), field="colluders", limit="0 to 1000 per mille")
+            raise InvalidField(
+                str(colluders_per_mille), field="colluders", limit="0 to 1000 per mille", fix="such as 200"
+            )
         core = quoted_core(draft, self.parties, Millis(time.time_ns() // 1_000_000))
         question = encode(QuoteRequest(core=core, colluders_per_mille=colluders_per_mille))
         return await self._courier.view("/v1/quote", dict, question)
@@ -272,8 +292,8 @@ class Quorate:
         finally:
             self._run(_closed(views))
 
-    def wait(self, job: str, timeout_s: float | None = None) -> Result:
-        return self._run(self._client.wait(job, timeout_s))
+    def wait(self, job: str, timeout_s: float | None = None, *, final: bool = True) -> Result:
+        return self._run(self._client.wait(job, timeout_s, final=final))
 
     def wait_settled(self, job: str, timeout_s: float | None = None) -> JobView:
         return self._run(self._client.wait_settled(job, timeout_s))
@@ -306,6 +326,11 @@ class Quorate:
         return self._run(self._client.network())
 
 
+def _left_ms(until: float | None) -> int:
+    """How long the next question may wait for its answer; below zero when the time is over."""
+    return WAIT_MS if until is None else min(WAIT_MS, int(1000 * (until - time.monotonic())))
+
+
 async def _next(views: AsyncIterator[JobView]) -> JobView | None:
     return await anext(views, None)
 
@@ -318,7 +343,10 @@ def _named(job: str) -> str:
     """Only what can be an id becomes part of a path."""
     text = job.strip().lower()
     if not PREFIX_MIN <= len(text) <= 2 * DIGEST_BYTES or not set(text) <= set("0123456789abcdef"):
-        raise InvalidField(f"{job[:80]!r} is no job id", field="job", limit=f"{PREFIX_MIN} to 64 characters of 0-9a-f")
+        limit = f"{PREFIX_MIN} to 64 characters of 0-9a-f"
+        raise InvalidField(
+            f"{job[:80]!r} is no job id", field="job", limit=limit, fix="quorate compute list shows them"
+        )
     return text
 
 

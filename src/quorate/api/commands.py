@@ -6,20 +6,22 @@ desk is a function here.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from quorate.crypto.digests import blob_digest
-from quorate.errors import InvalidField, PathTooLong, TooLarge, UnknownBlob, UnknownJob
+from quorate.crypto.digests import EMPTY_BLOB, blob_digest
+from quorate.errors import InvalidField, PathTooLong, QuorateError, TooLarge, UnknownBlob, UnknownJob
 from quorate.jobs.explain import explain as explained
 from quorate.jobs.state import JobState
+from quorate.model.claim import INLINE_BYTES_MAX
 from quorate.model.network import Genesis
 from quorate.model.outcome import Receipt
-from quorate.model.submission import Accepted, Draws, JobIds, QuoteRequest, ResultView, Submission, Wraps
+from quorate.model.submission import Accepted, Await, Draws, JobIds, QuoteRequest, ResultView, Submission, Wraps
 from quorate.model.units import DIGEST_BYTES, MIB, Digest, JobId, Millis, NodeId
 from quorate.ports import Blobs
 
@@ -28,11 +30,15 @@ WAIT_MS_MAX = 60_000
 LISTED_MAX = 1_000
 DIGESTS_MAX = 4_096
 PREFIX_MIN = 4
+RESULTS_BYTES_MAX = 4 * MIB
+"""What the copies that come along with the states of jobs may take together."""
 SEALED_OVERHEAD_BYTES = MIB
 """What sealing adds at most to the largest input, with room to spare."""
 SOCKET_PATH_BYTES_MAX = 107
 """`sun_path` holds 108 bytes on Linux, the last one zero."""
 _HEX = re.compile(r"[0-9a-f]+")
+
+Asking = TypeVar("Asking", Submission, JobIds, Await)
 
 
 class Desk(Protocol):
@@ -44,7 +50,7 @@ class Desk(Protocol):
     blobs: Blobs
 
     async def submit(self, submission: Submission) -> Accepted:
-        """All jobs or none; the same order again answers the same (R14)."""
+        """All jobs or none; the same order again answers the same (R14). Waits for no draw."""
         ...
 
     async def draws(self, ask: JobIds) -> Draws:
@@ -61,8 +67,8 @@ class Desk(Protocol):
         """Newest first."""
         ...
 
-    async def wait(self, ask: JobIds) -> list[JobState]:
-        """Answers when all are settled, or `wait_ms` passed."""
+    async def wait(self, ask: Await) -> list[JobState]:
+        """Answers when all are settled (or, unless `final`, have ended), or `wait_ms` passed."""
         ...
 
     async def cancel(self, job: JobId) -> JobState:
@@ -95,7 +101,8 @@ def check_socket_path(path: Path) -> None:
 def digest_named(text: str, field: str = "digest") -> Digest:
     """32 bytes from 64 hexadecimal characters."""
     if len(text) != 2 * DIGEST_BYTES or not _HEX.fullmatch(text):
-        raise InvalidField(f"{text[:80]!r} is no digest", field=field, limit=f"{2 * DIGEST_BYTES} characters of 0-9a-f")
+        limit = f"{2 * DIGEST_BYTES} characters of 0-9a-f"
+        raise InvalidField(f"{text[:80]!r} is no digest", field=field, limit=limit, fix="give all of it")
     return Digest(bytes.fromhex(text))
 
 
@@ -104,7 +111,8 @@ def find_job(desk: Desk, text: str) -> JobState:
     if len(text) == 2 * DIGEST_BYTES:
         return desk.state(JobId(digest_named(text, "job")))
     if len(text) < PREFIX_MIN or not _HEX.fullmatch(text):
-        raise InvalidField(f"{text[:80]!r} is no job id", field="job", limit=f"{PREFIX_MIN} to 64 characters of 0-9a-f")
+        limit = f"{PREFIX_MIN} to 64 characters of 0-9a-f"
+        raise InvalidField(f"{text[:80]!r} is no job id", field="job", limit=limit, fix="see `quorate compute list`")
     found = list(islice((state for state in desk.states() if state.job_id.hex().startswith(text)), 2))
     if not found:
         raise UnknownJob(f"no job begins with {text}", field="job", fix="see `quorate compute list`")
@@ -113,11 +121,41 @@ def find_job(desk: Desk, text: str) -> JobState:
     return found[0]
 
 
-def waiting(ask: JobIds) -> JobIds:
+def waiting(ask: Asking) -> Asking:
     """The question as it was asked. Raises InvalidField when it would be waited for too long."""
     if not 0 <= ask.wait_ms <= WAIT_MS_MAX:
         raise InvalidField(str(ask.wait_ms), field="wait_ms", limit=f"0 to {WAIT_MS_MAX} ms", fix="ask again instead")
     return ask
+
+
+async def submit(desk: Desk, submission: Submission) -> Accepted:
+    """Takes the jobs; waits as long as it was asked to for the draws of them."""
+    accepted = await desk.submit(waiting(submission))
+    if submission.wait_ms:
+        # The jobs are taken by now, so a fault is no refusal of them: who asks for the draws again is told of it.
+        with contextlib.suppress(QuorateError):
+            draws = await desk.draws(JobIds(jobs=accepted.jobs, wait_ms=submission.wait_ms))
+            return Accepted(jobs=accepted.jobs, draws=draws)
+    return accepted
+
+
+async def results(desk: Desk, states: Iterable[JobState]) -> list[tuple[ResultView, bytes | None]]:
+    """The results of those jobs that are completed, each with its first copy unless that is large or gone
+    or `RESULTS_BYTES_MAX` of them are full."""
+    found, left = [], RESULTS_BYTES_MAX
+    for state in states:
+        if state.condition == "completed":
+            view = desk.result(state.job_id)
+            copy = await _small(desk, Digest(view.delivered[0].result_digest)) if view.delivered and left > 0 else None
+            left -= len(copy or b"")
+            found.append((view, copy))
+    return found
+
+
+async def _small(desk: Desk, digest: Digest) -> bytes | None:
+    """A blob that is no larger than may come along."""
+    head = desk.blobs.read_range(digest, 0, INLINE_BYTES_MAX + 1)
+    return await desk.blobs.get(digest) if head is not None and len(head) <= INLINE_BYTES_MAX else None
 
 
 def explain(state: JobState, now_ms: Millis) -> dict[str, object]:
@@ -128,7 +166,7 @@ def explain(state: JobState, now_ms: Millis) -> dict[str, object]:
 def newest(desk: Desk, limit: int) -> list[JobState]:
     """Raises InvalidField for a limit out of range."""
     if not 1 <= limit <= LISTED_MAX:
-        raise InvalidField(str(limit), field="limit", limit=f"1 to {LISTED_MAX}")
+        raise InvalidField(str(limit), field="limit", limit=f"1 to {LISTED_MAX}", fix="choose a number in between")
     return list(islice(desk.states(), limit))
 
 
@@ -154,7 +192,7 @@ async def put_blob(desk: Desk, digest: Digest, data: bytes) -> None:
 
 
 async def get_blob(desk: Desk, digest: Digest) -> bytes:
-    data = await desk.blobs.get(digest)
+    data = b"" if digest == EMPTY_BLOB else await desk.blobs.get(digest)
     if data is None:
         raise UnknownBlob(f"no bytes with digest {digest.hex()}", field="digest")
     return data

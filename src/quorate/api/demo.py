@@ -53,7 +53,7 @@ app = App(
         errors.JobFailed,
         errors.RunTimeout,
         done="the job ran, its receipt is valid, nothing is left behind",
-        others=" 12  the receipt is invalid",
+        others="12 the receipt is invalid",
     ),
 )
 

@@ -19,7 +19,7 @@ from quorate.api.problems import exit_code
 
 TESTED_PYTHONS = ((3, 11), (3, 12), (3, 13))
 LAYER_WORDS = {
-    "unprivileged": "guests run as another user",
+    "unprivileged": "guests do not run as root",
     "no_new_privs": "no privileges can be gained",
     "not_dumpable": "no other process reads its memory",
     "parent_death": "dies with its parent",
@@ -162,8 +162,14 @@ def _print_machine(found: dict[str, Any]) -> None:
         [(name, layer["state"], layer["detail"], LAYER_WORDS.get(name, "")) for name, layer in layers],
     )
     render.say(f"at least: {', '.join(item.replace('|', ' or ') for item in found['minimum'])}")
-    for line in found["platform_notes"]:
+    for line in (*found["platform_notes"], *_socket_notes(socket)):
         render.note(f"note: {line}")
+
+
+def _socket_notes(socket: dict[str, Any]) -> list[str]:
+    if socket["fits"]:
+        return []
+    return [f"no network can start here: {socket['path']} is too long for a socket; choose a shorter QUORATE_HOME"]
 
 
 def _state(there: bool) -> str:
@@ -175,14 +181,16 @@ def _print_dials() -> None:
     render.say_table(("tier", "state", "meaning"), PRIVACY)
     render.title("Proof")
     render.say_table(("method", "state", "meaning"), PROOFS)
-    render.say("simulated: nothing on this machine; simulated parts of others are refused unless allowed by name")
+    refused = "nothing on this machine; simulated parts of others are refused unless allowed by name"
+    render.say_field("simulated", refused)
 
 
 def _print_features(features: list[dict[str, Any]], *, everything: bool) -> None:
     counts = Counter(str(row["state"]) for row in features)
     render.title("Promised features")
     shown = ", ".join(f"{counts[state]} {state}" for state in ("works", "partial", "absent"))
-    render.say(f"{render.plural(len(features), 'feature')}: {shown}" + ("" if everything else " (--all lists them)"))
+    rest = "" if everything else " (--all lists them)"
+    render.say_filled(f"{render.plural(len(features), 'feature')}: {shown}{rest}")
     if everything:
         rows = [(row["id"], str(row["state"]), str(row["kind"]), row["feature"], row["note"]) for row in features]
         render.say_table(("id", "state", "can be", "feature", "note"), rows)

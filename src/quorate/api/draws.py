@@ -11,31 +11,35 @@ order; the first check that fails refuses the draw, and no key is wrapped:
    allows;
 5. each member's offer is the one in the roster, signed by that member, of the agreed engine, alive when the escrow
    opened, and within the requester's policy.
+
+Draws that come in one answer share rosters, offers, keys and signatures: what does not depend on the job is checked
+once for the answer (`Evidence`), never carried over to the next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from threading import Lock
 from typing import NamedTuple
 
 from quorate.cohort.selection import draw_order, draw_seed, reserves_for, rounds_allowed, wrapped_members
+from quorate.crypto.batch import sign_batch
 from quorate.crypto.digests import body_digest, value_digest
-from quorate.crypto.signing import Identity
+from quorate.crypto.signing import Identity, node_id
 from quorate.crypto.wrapping import check_seal_public
 from quorate.errors import BadCommitment, BadSignature, PolicyRefused
-from quorate.model.agreement import Agreement, EscrowOpened, RosterEntry
+from quorate.model.agreement import Agreement, EscrowOpened, Roster, RosterEntry
 from quorate.model.codec import decode
 from quorate.model.evidence import Signed
 from quorate.model.job import Job
-from quorate.model.network import Genesis
+from quorate.model.network import Checkpoint, Genesis
 from quorate.model.offer import Offer
 from quorate.model.policy import Proof
-from quorate.model.signature import Stamp
-from quorate.model.submission import Draw
+from quorate.model.signature import SALT_BYTES, Stamp
+from quorate.model.submission import Draw, Draws
 from quorate.model.units import Digest, JobId, NodeId
-from quorate.node.ledger_view import check_proven
+from quorate.node.ledger_view import check_checkpoint, check_inclusion
 from quorate.node.postbox import Directory, Postbox, StampBook
 
 
@@ -45,6 +49,15 @@ class Drawn(NamedTuple):
 
     agreement: Digest
     offers: tuple[Offer, ...]
+
+
+class Evidence(NamedTuple):
+    """What the draws of one answer rest on, by digest, and what was found good: offers of members, checkpoints."""
+
+    rosters: dict[Digest, Roster]
+    offers: dict[Digest, Signed]
+    members: dict[RosterEntry, Offer]
+    checkpoints: dict[Signed, Checkpoint]
 
 
 class Notary:
@@ -58,32 +71,55 @@ class Notary:
         accounts = [account.bundle for account in genesis.accounts]
         directory = Directory([*genesis.ledger, *accounts, identity.bundle])
         self._lock = Lock()
+        self._draw = draw
         self._postbox = Postbox(identity, self.network, directory, StampBook(_no_stamp), draw)
 
-    def sign_jobs(self, jobs: list[bytes]) -> tuple[list[Signed], Stamp]:
-        """One stamp over all `jobs`."""
-        with self._lock:
-            signed = self._postbox.sign([decode(body, Job) for body in jobs])
-            return signed, self._postbox.stamps.get(signed[0].stamp)
+    def sign_jobs(self, jobs: Sequence[tuple[JobId, bytes]]) -> tuple[list[Signed], Stamp]:
+        """One stamp over all `jobs`, each an id and the bytes that it is the digest of."""
+        leaves = [("job", Digest(job_id)) for job_id, _ in jobs]
+        signatures = sign_batch(self.identity, self.network, leaves, [self._draw(SALT_BYTES) for _ in jobs])
+        stamp = signatures[0].stamp
+        key = value_digest(stamp)
+        signed = [
+            Signed(
+                noun="job",
+                body=body,
+                signer=self.identity.node_id,
+                stamp=key,
+                index=signature.index,
+                salt=signature.salt,
+                path=signature.path,
+            )
+            for (_, body), signature in zip(jobs, signatures, strict=True)
+        ]
+        return signed, stamp
 
-    def check(self, draw: Draw, job: Job, job_id: JobId) -> Drawn:
+    def evidence(self, answer: Draws) -> Evidence:
+        """What `answer` brings for all its draws; believed of it is nothing yet."""
+        with self._lock:
+            for bundle in answer.bundles:
+                if node_id(bundle) not in self._postbox.directory:
+                    self._postbox.directory.add(bundle)
+            for stamp in answer.stamps:
+                self._postbox.stamps.add(stamp)
+        return Evidence(
+            {value_digest(roster): roster for roster in answer.rosters},
+            {body_digest("offer", signed.body): signed for signed in answer.offers},
+            {},
+            {},
+        )
+
+    def check(self, draw: Draw, evidence: Evidence, job: Job, job_id: JobId) -> Drawn:
         """The members of `draw`. Raises PeerError or PolicyRefused: then nothing may be wrapped."""
         with self._lock:
-            return self._check(draw, job, job_id)
-
-    def _check(self, draw: Draw, job: Job, job_id: JobId) -> Drawn:
-        for bundle in draw.bundles:
-            self._postbox.directory.add(bundle)
-        for stamp in draw.stamps:
-            self._postbox.stamps.add(stamp)
-        terms = self._terms(draw, job, job_id)
-        agreement = body_digest("agreement", draw.agreement.body)
-        opened = self._opened(draw, terms, agreement)
-        if value_digest(draw.roster) != terms.roster:
-            raise BadCommitment("not the one the agreement commits to", field="roster")
-        members = _members(draw, terms, agreement, opened)
-        offers = {body_digest("offer", signed.body): signed for signed in draw.offers}
-        return Drawn(agreement, tuple(self._offer(entry, offers, (terms, opened, job)) for entry in members))
+            terms = self._terms(draw, job, job_id)
+            agreement = body_digest("agreement", draw.agreement.body)
+            opened = self._opened(draw, terms, agreement, evidence.checkpoints)
+            roster = evidence.rosters.get(Digest(terms.roster))
+            if roster is None:
+                raise BadCommitment("not the one the agreement commits to", field="roster")
+            members = _members(roster, terms, agreement, opened)
+            return Drawn(agreement, tuple(self._offer(entry, evidence, (terms, opened, job)) for entry in members))
 
     def _terms(self, draw: Draw, job: Job, job_id: JobId) -> Agreement:
         signed, core = draw.agreement, job.core
@@ -98,7 +134,9 @@ class Notary:
             raise BadCommitment("not on the terms of the job", field="agreement")
         return terms
 
-    def _opened(self, draw: Draw, terms: Agreement, agreement: Digest) -> EscrowOpened:
+    def _opened(
+        self, draw: Draw, terms: Agreement, agreement: Digest, checked: dict[Signed, Checkpoint]
+    ) -> EscrowOpened:
         sequencer = terms.ledger_trust.sequencer
         if draw.escrow.checkpoint.signer != sequencer:
             raise BadSignature("the checkpoint is not of the sequencer that the agreement names", field="sequencer")
@@ -108,26 +146,35 @@ class Notary:
                 field="ledger_trust",
                 fix="use an independent sequencer",
             )
-        check_proven(draw.escrow, self.genesis, self._postbox)
+        signed = draw.escrow.checkpoint
+        if signed not in checked:
+            checked[signed] = check_checkpoint(signed, self.genesis, self._postbox)
+        check_inclusion(draw.escrow, checked[signed])
         opened = decode(draw.escrow.event, EscrowOpened)
         if (opened.network, opened.agreement, opened.job) != (self.network, agreement, terms.job):
             raise BadCommitment("the escrow of another agreement", field="escrow")
         return opened
 
-    def _offer(
-        self, entry: RosterEntry, offers: dict[Digest, Signed], context: tuple[Agreement, EscrowOpened, Job]
-    ) -> Offer:
-        signed, name = offers.get(entry.offer), entry.provider.hex()[:8]
+    def _offer(self, entry: RosterEntry, evidence: Evidence, context: tuple[Agreement, EscrowOpened, Job]) -> Offer:
+        offer = evidence.members.get(entry)
+        if offer is None:
+            offer = evidence.members[entry] = self._promised(entry, evidence.offers)
+        terms, opened, job = context
+        if offer.engine != terms.engine or offer.expires_ms < opened.time_ms:
+            name = entry.provider.hex()[:8]
+            raise BadCommitment(f"the offer of member {name} does not serve this agreement", field="offer")
+        self._refuse_by_policy(offer, job)
+        return offer
+
+    def _promised(self, entry: RosterEntry, offers: dict[Digest, Signed]) -> Offer:
+        """The offer that a roster names: as its member signed it, whatever the job is."""
+        signed, name = offers.get(Digest(entry.offer)), entry.provider.hex()[:8]
         if signed is None or signed.noun != "offer" or signed.signer != entry.provider:
             raise BadSignature(f"no offer signed by member {name}", field="offer")
         self._postbox.verify(signed)
         offer = offer_of(signed.body)
         if (offer.network, offer.provider, offer.operator) != (self.network, entry.provider, entry.operator):
             raise BadCommitment(f"the offer of member {name} is not what the roster says", field="offer")
-        terms, opened, job = context
-        if offer.engine != terms.engine or offer.expires_ms < opened.time_ms:
-            raise BadCommitment(f"the offer of member {name} does not serve this agreement", field="offer")
-        self._refuse_by_policy(offer, job)
         check_seal_public(offer.seal_key)
         return offer
 
@@ -157,10 +204,10 @@ def places(proof: Proof) -> int:
     return 2 if proof.method == "rerun" else proof.replicas
 
 
-def _members(draw: Draw, terms: Agreement, agreement: Digest, opened: EscrowOpened) -> tuple[RosterEntry, ...]:
+def _members(roster: Roster, terms: Agreement, agreement: Digest, opened: EscrowOpened) -> tuple[RosterEntry, ...]:
     """The roster's entries for the members to wrap for. More rounds or reserves than the roster allows would show the
     input to more eyes."""
-    roster, size = draw.roster, places(terms.proof)
+    size = places(terms.proof)
     providers = [entry.provider for entry in roster.entries]
     if providers != sorted(set(providers)):
         raise BadCommitment("not sorted, or a provider twice", field="roster")

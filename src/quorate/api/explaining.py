@@ -98,7 +98,7 @@ def _print_price(found: Mapping[str, Any]) -> None:
         ("engine", found["engine"]),
     ]
     for name, text in rows:
-        render.say(f"{name:<9} {text}")
+        render.say_field(name, text)
 
 
 def _cohort(found: Mapping[str, Any]) -> str:

@@ -10,13 +10,14 @@ Everything is written, synced, before anything about the job is sent; nothing is
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
 from quorate.adapters.files import ProcessLock, make_private_folder
-from quorate.adapters.keys import read_secret, write_secret
+from quorate.adapters.keys import read_secret, write_secret, write_secrets
 from quorate.crypto.digests import body_digest, digest
 from quorate.crypto.sealing import InputSecret, out_key
 from quorate.crypto.signing import Identity
@@ -82,8 +83,9 @@ class Keyring:
         """Raises MissingKey when this user has none here."""
         return Identity.from_bytes(read_secret(self._folder / "identity.key"))
 
-    def save(self, keys: JobKeys) -> None:
-        write_secret(self._job_path(keys.job_id), encode(keys))
+    def save(self, keys: Iterable[JobKeys]) -> None:
+        """All of them, durably."""
+        write_secrets(self._folder / "jobs", {self._job_path(each.job_id).name: encode(each) for each in keys})
 
     def load(self, job: JobId) -> JobKeys:
         """Raises MissingKey, or WrongKey for a file that is damaged or another job's."""

@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+FILLED_MAX = 100
+"""Columns that sentences are filled to at most."""
 PLAIN_WIDTH = 200
 """Columns where there is no terminal: nothing is cut off in a file."""
 SHORT_ID = 12
+WORD_MAX, CELL_FRAME = 16, 2
+"""Longer words may be broken in a table; what a column takes beside its words."""
 MARKS = {
     "real": "green",
     "works": "green",
@@ -89,28 +93,61 @@ def wants_motion(stream: IO[str]) -> bool:
 
 
 def say_table(titles: Sequence[str], rows: Iterable[Sequence[object]], stream: IO[str] | None = None) -> None:
-    """A table: framed by one line under its titles on a terminal, columns parted by spaces elsewhere."""
+    """A table: framed by one line under its titles on a terminal, columns parted by spaces elsewhere. On a terminal
+    too narrow for its words each row is a list of titles and values instead."""
     from rich import box
     from rich.table import Table
 
     stream = stream or sys.stdout
     framed = stream.isatty()
-    table = Table(box=box.SIMPLE_HEAD if framed else None, pad_edge=False, padding=(0, 1))
     rows = [list(row) for row in rows]
+    if framed and _least_width(titles, rows) > _width(stream):
+        _say_records(titles, rows, stream)
+        return
+    table = Table(box=box.SIMPLE_HEAD if framed else None, pad_edge=False, padding=(0, 1))
     for index, title in enumerate(titles):
         numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
         table.add_column(title, justify="right" if numeric else "left", overflow="fold", header_style="bold")
     for row in rows:
         table.add_row(*(_cell(item) for item in row))
     out = console(stream)
-    if framed:
-        out.print(table)
-        return
     with out.capture() as captured:
         out.print(table)
-    for line in captured.get().splitlines():
-        print(line.rstrip(), file=stream)
+    lines = [line.rstrip() for line in captured.get().splitlines()]
+    while lines and not lines[-1]:
+        lines.pop()
+    for line in lines:
+        print(line, file=stream)
     stream.flush()
+
+
+def _width(stream: IO[str]) -> int:
+    """Columns of the terminal; what is no terminal has no end."""
+    import shutil
+
+    return shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns if stream.isatty() else PLAIN_WIDTH
+
+
+def _least_width(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> int:
+    """What the columns need so that no word is broken; digests and paths may be."""
+    cells = ([title, *(str(row[index]) for row in rows)] for index, title in enumerate(titles))
+    words = [[len(word) for cell in column for word in cell.split() if len(word) <= WORD_MAX] for column in cells]
+    return sum(max(lengths, default=WORD_MAX) + CELL_FRAME for lengths in words)
+
+
+def _say_records(titles: Sequence[str], rows: Sequence[Sequence[object]], stream: IO[str]) -> None:
+    """Each row as a block of lines, a title and its value on each."""
+    import textwrap
+
+    from rich.text import Text
+
+    names, out = max(map(len, titles)) + 1, console(stream)
+    for row in rows:
+        out.print()
+        for title, cell in zip(titles, row, strict=True):
+            text = _cell(cell)
+            for at, line in enumerate(textwrap.wrap(text.plain, max(20, _width(stream) - names))):
+                out.print(Text(("" if at else title).ljust(names)).append(line, text.style))
 
 
 def _cell(item: object) -> Text:
@@ -122,12 +159,21 @@ def _cell(item: object) -> Text:
 
 def say_wrapped(text: str, indent: int = 0) -> None:
     """One entry of a list: a dash, and the text in lines that fit the terminal."""
-    import shutil
+    margin = " " * indent
+    say_filled(text, f"{margin}- ", f"{margin}  ")
+
+
+def say_field(name: str, text: str, names: int = 9) -> None:
+    """A name and what it stands for, in lines that fit the terminal; `names` is the width of the longest name."""
+    say_filled(text, f"{name:<{names}} ", " " * (names + 1))
+
+
+def say_filled(text: str, first: str = "", others: str = "") -> None:
+    """Sentences in lines that fit the terminal; `first` and `others` are what lines begin with."""
     import textwrap
 
-    width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
-    margin = " " * indent
-    say(textwrap.fill(text, max(40, width), initial_indent=f"{margin}- ", subsequent_indent=f"{margin}  "))
+    width = min(_width(sys.stdout), FILLED_MAX)
+    say(textwrap.fill(text, max(len(others) + 20, width), initial_indent=first, subsequent_indent=others))
 
 
 def title(text: str) -> None:

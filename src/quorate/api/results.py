@@ -12,9 +12,11 @@ from hmac import compare_digest
 from typing import Literal, NamedTuple
 
 from quorate.api.keyring import JobKeys
+from quorate.crypto.digests import EMPTY_BLOB
 from quorate.crypto.sealing import log_tag, open_from, public_log_tag, public_result_tag, result_tag
+from quorate.crypto.wrapping import SealKey
 from quorate.errors import BadCommitment, BadSeal, NotFinished, PeerError, QuorateError, UnknownBlob, WrongKey
-from quorate.model.codec import decode
+from quorate.model.codec import decode, encode
 from quorate.model.output import Log, Output
 from quorate.model.submission import Delivered, ResultView
 from quorate.model.units import Digest, JobId
@@ -65,6 +67,13 @@ class Keys(NamedTuple):
     held: JobKeys | None
 
 
+class _Opener(NamedTuple):
+    """A job's keys, and the one for results made ready, which takes longer than opening a copy."""
+
+    held: JobKeys
+    seal_key: SealKey
+
+
 async def read_output(view: ResultView, keys: Keys, fetch: Fetch) -> Output:
     """The output, from the first copy that is good."""
     return decode(await _first_good(view, "result", keys, fetch), Output)
@@ -75,12 +84,13 @@ async def read_log(view: ResultView, keys: Keys, fetch: Fetch) -> Log:
 
 
 async def _first_good(view: ResultView, part: Part, keys: Keys, fetch: Fetch) -> bytes:
-    _refuse_strange_key(view, keys)
+    opener = _opener(view, keys)
     faults: list[QuorateError] = []
     for copy in view.delivered:
         try:
-            blob = await fetch(copy.result_digest if part == "result" else copy.log_digest)
-            return _opened(view, part, keys.held, copy, blob) if keys.held else _plain(view, part, copy, blob)
+            digest = Digest(copy.result_digest if part == "result" else copy.log_digest)
+            blob = b"" if digest == EMPTY_BLOB else await fetch(digest)
+            return _opened(view, part, opener, copy, blob) if opener else _plain(view, part, copy, blob)
         except (PeerError, UnknownBlob) as fault:
             faults.append(fault)
     if not faults:
@@ -94,17 +104,24 @@ async def _first_good(view: ResultView, part: Part, keys: Keys, fetch: Fetch) ->
     raise faults[-1]
 
 
-def _refuse_strange_key(view: ResultView, keys: Keys) -> None:
+def _opener(view: ResultView, keys: Keys) -> _Opener | None:
+    """What opens the copies; None for a public job. Raises WrongKey."""
     if not keys.private:
-        return
+        return None
     if keys.held is None or keys.held.job_id != view.job:
         raise WrongKey("the key of another job", field="key", fix="use the key it was submitted with")
-    if keys.held.seal_key.public != keys.held.job.core.result_key:
+    opener = _Opener(keys.held, keys.held.seal_key)
+    if opener.seal_key.public != keys.held.job.core.result_key:
         raise WrongKey("not the result key of this job", field="key", fix="restore the key file from a copy")
+    return opener
 
 
-def _opened(view: ResultView, part: Part, keys: JobKeys, copy: Delivered, blob: bytes) -> bytes:
-    plain = open_from(keys.seal_key, blob, output_info(keys.job, view.agreement, copy.member, part))
+def _opened(view: ResultView, part: Part, opener: _Opener, copy: Delivered, blob: bytes) -> bytes:
+    keys = opener.held
+    if part == "log" and not blob:
+        plain = encode(Log(stderr=b""))  # never sealed; whether it is the log that was voted on, the tag says
+    else:
+        plain = open_from(opener.seal_key, blob, output_info(keys.job, view.agreement, copy.member, part))
     make, agreed = (result_tag, view.tag) if part == "result" else (log_tag, view.log_tag)
     _refuse_other_tag(make(keys.out_key, JobId(view.job), view.agreement, plain), agreed, copy)
     return plain

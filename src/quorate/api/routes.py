@@ -22,10 +22,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import quorate
 from quorate.api import commands, problems
 from quorate.api.commands import Desk
-from quorate.api.schemas import Ids, JobView, Listing, json_schema, version_of, view_of
+from quorate.api.schemas import Ids, JobView, Listing, Ready, json_schema, version_of, view_of
 from quorate.errors import InvalidField, MalformedBytes, QuorateError, TooLarge, UserError
 from quorate.model.codec import Value, decode, encode
-from quorate.model.submission import JobIds, QuoteRequest, Submission, Wraps
+from quorate.model.submission import Await, JobIds, QuoteRequest, Submission, Wraps
 from quorate.model.units import MIB, Millis
 
 CBOR = "application/cbor"
@@ -71,7 +71,7 @@ class Handlers:
         self._desk = desk
 
     async def submit(self, request: Request) -> Response:
-        return _cbor(await self._desk.submit(await _value(request, Submission)), status=202)
+        return _cbor(await commands.submit(self._desk, await _value(request, Submission)), status=202)
 
     async def draws(self, request: Request) -> Response:
         return _cbor(await self._desk.draws(commands.waiting(await _value(request, JobIds))))
@@ -81,9 +81,12 @@ class Handlers:
         return Response(status_code=204)
 
     async def wait(self, request: Request) -> Response:
-        states = await self._desk.wait(commands.waiting(await _value(request, JobIds)))
+        ask = commands.waiting(await _value(request, Await))
+        states = await self._desk.wait(ask)
+        ready = await commands.results(self._desk, states) if ask.results else ()
         now = _now_ms()
-        return _json(Listing(tuple(view_of(state, now, notes=False) for state in states)))
+        views = tuple(view_of(state, now, notes=False) for state in states)
+        return _json(Listing(views, tuple(Ready(encode(view), copy or b"") for view, copy in ready)))
 
     async def listing(self, request: Request) -> Response:
         limit = _number(request.query_params.get("limit", "100"), "limit")
@@ -209,7 +212,7 @@ ROUTES = (
     Route("GET", "/v1/jobs", "listing", "Jobs, newest first (limit)", Listing),
     Route("POST", "/v1/draws", "draws", "Who was drawn for private jobs, with the evidence", "draws", "job_ids"),
     Route("POST", "/v1/wraps", "wrap", "Input keys wrapped for the members drawn", BYTES, "wraps"),
-    Route("POST", "/v1/wait", "wait", "Wait until all these jobs are settled, or the time is up", Listing, "job_ids"),
+    Route("POST", "/v1/wait", "wait", "Wait until all these jobs are settled, or the time is up", Listing, "await"),
     Route("GET", "/v1/jobs/{job}", "status", "The state of one job; the beginning of an id will do", JobView),
     Route("GET", "/v1/jobs/{job}/events", "events", "The state whenever it changes (server-sent events)", EVENTS),
     Route("GET", "/v1/jobs/{job}/result", "result", "The sealed copies of the result, by digest", "result"),

@@ -16,6 +16,7 @@ from quorate.model.agreement import Agreement
 from quorate.model.units import Millis
 
 PAID = ("price", "attempt")
+VERIFYING = "verifying"
 
 
 class NoteView(msgspec.Struct, frozen=True):
@@ -62,7 +63,8 @@ class JobView(msgspec.Struct, frozen=True):
         """The state in one line, as the command line prints it: `executing (2/3 validators replied)`."""
         if self.ended or not self.round:
             return self.phase
-        return f"{self.phase} ({self.replied}/{self.replicas} validators replied)"
+        what = "claims opened" if self.phase == VERIFYING else "validators replied"
+        return f"{self.phase} ({self.replied}/{self.replicas} {what})"
 
 
 class Ids(msgspec.Struct, frozen=True):
@@ -71,10 +73,20 @@ class Ids(msgspec.Struct, frozen=True):
     digests: tuple[str, ...]
 
 
+class Ready(msgspec.Struct, frozen=True):
+    """A result that came along with the state of its job: the canonical bytes of the `result` value, and the first
+    copy it names (empty: to be fetched)."""
+
+    result: bytes
+    copy: bytes
+
+
 class Listing(msgspec.Struct, frozen=True):
-    """Jobs, newest first, without their notes."""
+    """Jobs without their notes: newest first, or in the order of the question. `results` are those that were asked
+    for."""
 
     jobs: tuple[JobView, ...]
+    results: tuple[Ready, ...] = ()
 
 
 def view_of(state: JobState, now_ms: Millis, *, notes: bool = True) -> JobView:
@@ -115,7 +127,7 @@ def phase_of(state: JobState) -> str:
         return "waiting for the input key" if state.value.private and not state.wraps else "assigning"
     if state.stage == "round":
         return "executing" if any(slot.started_ms or slot.commit for slot in state.current.live) else "distributing"
-    words = {"escrow": "opening escrow", "opening": "verifying", "done": state.condition}
+    words = {"escrow": "opening escrow", "opening": VERIFYING, "done": state.condition}
     return words.get(state.stage, state.stage)
 
 

@@ -39,6 +39,7 @@ class SealedJob(NamedTuple):
     """A job ready to be signed. `blob` is what travels as its input: ciphertext, or the plain bytes of a public job,
     which has no keys."""
 
+    job: Job
     job_id: JobId
     body: bytes
     blob: bytes
@@ -71,7 +72,7 @@ def _seal_public(draft: Draft, parties: Parties, now_ms: Millis, draw: Draw) -> 
         ownership_proof=b"",
     )
     body = encode(job)
-    return SealedJob(JobId(body_digest("job", body)), body, draft.input, None)
+    return SealedJob(job, JobId(body_digest("job", body)), body, draft.input, None)
 
 
 def _seal_private(draft: Draft, parties: Parties, now_ms: Millis, draw: Draw) -> SealedJob:
@@ -108,7 +109,7 @@ def _seal_private(draft: Draft, parties: Parties, now_ms: Millis, draw: Draw) ->
         result_key=result_key.to_bytes(),
         ownership_secret=ownership_secret,
     )
-    return SealedJob(JobId(body_digest("job", body)), body, sealed.ciphertext, keys)
+    return SealedJob(job, JobId(body_digest("job", body)), body, sealed.ciphertext, keys)
 
 
 def quoted_core(draft: Draft, parties: Parties, now_ms: Millis) -> JobCore:
@@ -144,9 +145,9 @@ def _core(draft: Draft, parties: Parties, now_ms: Millis, public: _Public) -> Jo
     )
 
 
-def wraps_of(keys: JobKeys, drawn: Drawn) -> JobWraps:
-    """The input key and salt, wrapped for each member of a draw that was verified, and for nobody else."""
-    job, secret = keys.job, keys.secret.to_bytes()
+def wraps_of(job: Job, keys: JobKeys, drawn: Drawn) -> JobWraps:
+    """The input key and salt of `job`, wrapped for each member of a draw that was verified, and for nobody else."""
+    secret = keys.secret.to_bytes()
     wraps = tuple(
         MemberWrap(
             member=offer.provider,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 
 from quorate.api.builder import Draft
@@ -21,7 +22,8 @@ from quorate.api.sealing import Parties, SealedJob, seal, wraps_of
 from quorate.crypto.digests import blob_digest
 from quorate.errors import IdempotencyConflict, InvalidField, PeerError, QuorateError, UnknownJob, UserError, WorldError
 from quorate.model.codec import encode
-from quorate.model.submission import Accepted, Draw, Draws, JobIds, JobWraps, Order, Submission, Wraps
+from quorate.model.job import Job
+from quorate.model.submission import Accepted, Await, Draws, JobIds, JobWraps, Order, Submission, Wraps
 from quorate.model.units import KIB, MIB, Digest, JobId, Millis
 
 BATCH_JOBS = 64
@@ -29,6 +31,7 @@ BATCH_BYTES = 8 * MIB
 INLINE_BYTES_MAX = 256 * KIB
 """A larger blob is put by itself, before the submission that names it."""
 DRAW_WAIT_MS = 500
+FINISHED_MAX = 4_096
 KEY_CHARACTERS_MAX = 128
 CLAIM_S, CLAIM_AGAIN_S = 60.0, 0.02
 
@@ -45,18 +48,24 @@ class Submitter:
         self._courier = courier
         self._draw = draw
         self._there: set[Digest] = set()
-        self._fresh: dict[JobId, JobKeys] = {}
+        self._fresh: dict[JobId, tuple[Job, JobKeys]] = {}
+        self._finished: OrderedDict[JobId, None] = OrderedDict()
 
     async def submit(self, draft: Draft, key: str = "") -> JobId:
         """One job, under the user's own `key` if given (R14). Raises the error of a job that ended before it was
         drawn."""
         if len(key) > KEY_CHARACTERS_MAX:
-            raise InvalidField(f"{len(key)} characters", field="key", limit=str(KEY_CHARACTERS_MAX))
+            limit = f"{KEY_CHARACTERS_MAX} characters"
+            raise InvalidField(f"{len(key)} characters", field="key", limit=limit, fix="choose a shorter key")
         async with self._claimed(key):
             job = (await self._known(draft, key)) if key else None
+            draws = None
             if job is None:
-                (job,) = await self._send_batch([draft], key)
-        if draft.private:
+                accepted = await self._send_batch([draft], key, wait_ms=DRAW_WAIT_MS if draft.private else 0)
+                job, draws = JobId(accepted.jobs[0]), accepted.draws
+        if draws and draws.draws:
+            await self._wrap(draws, {job})
+        elif draft.private:
             views = await self.wrap_when_drawn([job])
             if views and views[0].ended and views[0].state != "completed":
                 raise error_named(views[0].error or "JobFailed", views[0].detail)
@@ -93,7 +102,7 @@ class Submitter:
             for batch in _batches(drafts):
                 if wrapping.done():
                     break
-                sent = await self._send_batch(batch, "")
+                sent = [JobId(job) for job in (await self._send_batch(batch, "")).jobs]
                 jobs.extend(sent)
                 waiting.put_nowait([job for job, draft in zip(sent, batch, strict=True) if draft.private])
             waiting.put_nowait(None)
@@ -116,36 +125,38 @@ class Submitter:
             return None
         return job
 
-    async def _send_batch(self, drafts: Sequence[Draft], key: str) -> tuple[JobId, ...]:
+    async def _send_batch(self, drafts: Sequence[Draft], key: str, wait_ms: int = 0) -> Accepted:
         sealed = await asyncio.to_thread(self._seal_all, drafts)
         if key:
             self._keyring.remember(key, sealed[0].job_id, drafts[0].fingerprint)
         try:
             inline = await self._send_blobs(drafts, sealed)
-            signed, stamp = self._notary.sign_jobs([job.body for job in sealed])
+            signed, stamp = self._notary.sign_jobs([(job.job_id, job.body) for job in sealed])
             submission = Submission(
                 orders=tuple(Order(job=job, key=key) for job in signed),
                 stamps=(stamp,),
                 bundles=(self._notary.identity.bundle,),
                 blobs=inline,
+                wait_ms=wait_ms,
             )
-            accepted = await self._courier.ask("/v1/jobs", Accepted, submission)
+            accepted = await self._courier.ask("/v1/jobs", Accepted, submission, wait_ms)
         except QuorateError as fault:
             self._clean_up(sealed, key, fault)
             raise
         if accepted.jobs != tuple(job.job_id for job in sealed):
             raise QuorateError("the node answered with other job ids", fix="use one version on both sides")
         self._there.update(draft.program.digest for draft in drafts)
-        return accepted.jobs
+        self._finish(job.job_id for job in sealed if job.keys is None)
+        return accepted
 
     def _seal_all(self, drafts: Sequence[Draft]) -> list[SealedJob]:
         """Sealed, and their keys durable."""
         now = Millis(time.time_ns() // 1_000_000)
         sealed = [seal(draft, self._parties, now, self._draw) for draft in drafts]
-        for job in sealed:
-            if job.keys is not None:
-                self._keyring.save(job.keys)
-                self._fresh[job.job_id] = job.keys
+        fresh = {each.job_id: (each.job, each.keys) for each in sealed if each.keys is not None}
+        if fresh:
+            self._keyring.save(keys for _, keys in fresh.values())
+        self._fresh |= fresh
         return sealed
 
     def _clean_up(self, sealed: Sequence[SealedJob], key: str, fault: QuorateError) -> None:
@@ -211,33 +222,58 @@ class Submitter:
     async def _wrap_some(self, jobs: list[JobId]) -> dict[JobId, JobView | None]:
         """Jobs that need no more of the client: None for those just wrapped, else a view."""
         ask = JobIds(jobs=tuple(jobs), wait_ms=DRAW_WAIT_MS)
-        draws = (await self._courier.ask("/v1/draws", Draws, ask, DRAW_WAIT_MS)).draws
-        if draws:
-            await self._wrap(draws, set(jobs))
-            return {JobId(draw.job): None for draw in draws}
-        question = encode(JobIds(jobs=tuple(jobs), wait_ms=0))
+        answer = await self._courier.ask("/v1/draws", Draws, ask, DRAW_WAIT_MS)
+        if answer.draws:
+            await self._wrap(answer, set(jobs))
+            return {JobId(draw.job): None for draw in answer.draws}
+        question = encode(Await(jobs=tuple(jobs), wait_ms=0, final=True, results=False))
         views = (await self._courier.view("/v1/wait", Listing, question)).jobs
         over = {JobId(bytes.fromhex(view.job)): view for view in views if view.ended or view.round}
         return {job: view for job, view in over.items() if job in jobs}
 
-    async def _wrap(self, draws: Sequence[Draw], asked: set[JobId]) -> None:
-        wraps, faults = [], []
-        for draw in draws:
-            if draw.job not in asked:
-                raise QuorateError("a draw that was not asked for", field="draws")
-            try:
-                wraps.append(await asyncio.to_thread(self._wraps, draw))
-            except QuorateError as fault:
-                faults.append(fault)
-                await self._give_up(JobId(draw.job))
+    async def _wrap(self, answer: Draws, asked: set[JobId]) -> None:
+        if any(draw.job not in asked for draw in answer.draws):
+            raise QuorateError("a draw that was not asked for", field="draws")
+        wraps, faults = await asyncio.to_thread(self._wrap_all, answer)
+        for job in faults:
+            await self._give_up(job)
         if wraps:
             await self._courier.tell("/v1/wraps", Wraps(jobs=tuple(wraps)))
-        if faults:
-            raise faults[0]
+            self._finish(JobId(each.job) for each in wraps)
+        for fault in faults.values():
+            raise fault
 
-    def _wraps(self, draw: Draw) -> JobWraps:
-        keys = self._fresh.pop(JobId(draw.job), None) or self._keyring.load(JobId(draw.job))
-        return wraps_of(keys, self._notary.check(draw, keys.job, keys.job_id))
+    def _wrap_all(self, answer: Draws) -> tuple[list[JobWraps], dict[JobId, QuorateError]]:
+        """The wraps for every draw that holds, and why the others do not."""
+        wraps: list[JobWraps] = []
+        faults: dict[JobId, QuorateError] = {}
+        try:
+            evidence = self._notary.evidence(answer)
+        except QuorateError as fault:
+            return [], {JobId(draw.job): fault for draw in answer.draws}
+        for draw in answer.draws:
+            job = JobId(draw.job)
+            try:
+                fresh = self._fresh.pop(job, None)
+                value, keys = fresh or self._loaded(job)
+                wraps.append(wraps_of(value, keys, self._notary.check(draw, evidence, value, job)))
+            except QuorateError as fault:
+                faults[job] = fault
+        return wraps, faults
+
+    def _loaded(self, job: JobId) -> tuple[Job, JobKeys]:
+        keys = self._keyring.load(job)
+        return keys.job, keys
+
+    def _finish(self, jobs: Iterable[JobId]) -> None:
+        for job in jobs:
+            self._finished[job] = None
+            if len(self._finished) > FINISHED_MAX:
+                self._finished.popitem(last=False)
+
+    def has_finished(self, job: JobId) -> bool:
+        """Whether this client gave the node all that it needs for `job`, not too long ago to remember."""
+        return job in self._finished
 
     async def _give_up(self, job: JobId) -> None:
         """A job whose draw is refused goes no further; the refusal counts, not whether a false node obeys."""

@@ -73,8 +73,10 @@ def ending(view: JobView) -> QuorateError | None:
     if not view.ended or view.state == "completed":
         return None
     from quorate.api.problems import error_named
+    from quorate.jobs.clocks import ADVICE
 
-    return error_named(view.error or "JobFailed", view.detail or f"the job is {view.state}", field="job")
+    name = view.error or "JobFailed"
+    return error_named(name, view.detail or f"the job is {view.state}", field="job", fix=ADVICE.get(name, ""))
 
 
 class LineTeller:

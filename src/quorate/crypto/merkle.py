@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quorate.crypto.digests import digest
+from quorate.crypto.digests import digest_of_pairs
 from quorate.errors import BadSignature
 from quorate.model.units import Digest
 
 NODE_DOMAIN = "merkle node"
+node_digest = digest_of_pairs(NODE_DOMAIN)
+"""The node above a left and a right one."""
+_OTHER_ROOT = "the path leads to another root"
 
 
 def levels(leaves: Sequence[Digest]) -> list[list[Digest]]:
@@ -23,7 +26,7 @@ def levels(leaves: Sequence[Digest]) -> list[list[Digest]]:
     tree = [list(leaves)]
     while len(tree[-1]) > 1:
         below = tree[-1]
-        above = [digest(NODE_DOMAIN, below[at], below[at + 1]) for at in range(0, len(below) - 1, 2)]
+        above = [*map(node_digest, below[::2], below[1::2])]  # an odd last one has no partner
         if len(below) % 2:
             above.append(below[-1])
         tree.append(above)
@@ -38,9 +41,10 @@ def path(tree: Sequence[Sequence[Digest]], index: int) -> tuple[Digest, ...]:
     """The siblings of leaf `index` in a tree made by `levels`. A lifted node has no sibling and adds nothing."""
     siblings = []
     for level in tree[:-1]:
-        if index ^ 1 < len(level):
-            siblings.append(level[index ^ 1])
-        index //= 2
+        beside = index ^ 1
+        if beside < len(level):
+            siblings.append(level[beside])
+        index >>= 1
     return tuple(siblings)
 
 
@@ -51,13 +55,13 @@ def folded(leaf: Digest, index: int, size: int, siblings: Sequence[bytes]) -> Di
         raise BadSignature(f"leaf {index} of {size}", field="index", limit=f"0 to {size - 1}")
     node, last, used = leaf, size - 1, 0
     while last:
-        if index % 2 or index < last:
+        if index ^ 1 <= last:
             if used == len(siblings):
                 raise BadSignature("too short", field="path")
             sibling = siblings[used]
-            node = digest(NODE_DOMAIN, sibling, node) if index % 2 else digest(NODE_DOMAIN, node, sibling)
+            node = node_digest(sibling, node) if index & 1 else node_digest(node, sibling)
             used += 1
-        index, last = index // 2, last // 2
+        index, last = index >> 1, last >> 1
     if used != len(siblings):
         raise BadSignature("too long", field="path")
     return node
@@ -66,7 +70,7 @@ def folded(leaf: Digest, index: int, size: int, siblings: Sequence[bytes]) -> Di
 def verify(expected_root: bytes, leaf: Digest, index: int, size: int, siblings: Sequence[bytes]) -> None:
     """Raises BadSignature unless `leaf` stands at `index` of the `size` leaves under `expected_root`."""
     if folded(leaf, index, size, siblings) != expected_root:
-        raise BadSignature("the path leads to another root", field="path")
+        raise BadSignature(_OTHER_ROOT, field="path")
 
 
 Known = dict[tuple[int, int], bytes]
@@ -84,19 +88,21 @@ def verify_known(known: Known, leaf: Digest, index: int, size: int, siblings: Se
     node: bytes = leaf
     trusted, last, level, used = False, size - 1, 0, 0
     while last:
-        trusted = trusted or _is_known(known, (level, index), node)
-        if index % 2 or index < last:
+        beside = index ^ 1
+        if not trusted:
+            trusted = _is_known(known, (level, index), node)
+        if beside <= last:
             if used == len(siblings):
                 raise BadSignature("too short", field="path")
             sibling, used = siblings[used], used + 1
-            if trusted:
-                _is_known(known, (level, index ^ 1), sibling)
-            else:
-                learned[level, index], learned[level, index ^ 1] = node, sibling
-                node = digest(NODE_DOMAIN, sibling, node) if index % 2 else digest(NODE_DOMAIN, node, sibling)
+            if not trusted:
+                learned[level, index], learned[level, beside] = node, sibling
+                node = node_digest(sibling, node) if index & 1 else node_digest(node, sibling)
+            elif known.get((level, beside), sibling) != sibling:
+                raise BadSignature(_OTHER_ROOT, field="path")
         elif not trusted:
             learned[level, index] = node
-        index, last, level = index // 2, last // 2, level + 1
+        index, last, level = index >> 1, last >> 1, level + 1
     if used != len(siblings):
         raise BadSignature("too long", field="path")
     if not trusted:
@@ -107,7 +113,7 @@ def verify_known(known: Known, leaf: Digest, index: int, size: int, siblings: Se
 def _is_known(known: Known, place: tuple[int, int], node: bytes) -> bool:
     seen = known.get(place)
     if seen is not None and seen != node:
-        raise BadSignature("the path leads to another root", field="path")
+        raise BadSignature(_OTHER_ROOT, field="path")
     return seen is not None
 
 

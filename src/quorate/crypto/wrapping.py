@@ -8,6 +8,7 @@ draws its randomness inside the library. HPKE's base mode does not say who seale
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import shake_256
 from hmac import compare_digest
 from typing import Literal
@@ -141,6 +142,7 @@ def unwrap(private: SealKey, wrapped: bytes, info: bytes) -> bytes:
         raise BadSeal("does not open with this key for this use", field="wrap") from None
 
 
+@lru_cache(maxsize=256)
 def _public_key(public: bytes) -> hpke.MLKEM768X25519PublicKey:
     if len(public) != SEAL_PUBLIC_BYTES:
         raise BadSeal(f"{len(public)} bytes", field="seal key", limit=f"{SEAL_PUBLIC_BYTES} bytes")

@@ -10,6 +10,9 @@ from quorate.model.units import Millis
 
 PROBE_MS = 2_000
 """How often an unanswered message is said again."""
+PROBES_WITHOUT_WORDS = 4
+"""So many probes in five are only looks at the clocks when the member has acknowledged. One that comes back is told at
+once."""
 SILENCE_MS = 5_000
 """A peer without a sign of life for so long loses its places (a heartbeat is due every second)."""
 RUN_GRACE_MS = 3_000
@@ -20,6 +23,16 @@ OPEN_MS = 10_000
 """How long a committed member may take to open."""
 STOP_MS = 10_000
 """How long members may take to say that the guest is gone."""
+
+ADVICE = {
+    "MatchTimeout": "raise match_ms; quorate compute quote shows who could run it",
+    "TransferTimeout": "raise transfer_ms",
+    "RunTimeout": "raise run_ms",
+    "VerifyTimeout": "raise verify_ms",
+    "JobFailed": "quorate compute explain shows why",
+    "JobRejected": "quorate compute explain shows who said what",
+}
+"""What a requester can do about a job that ended without a result."""
 
 
 def phase_deadline(state: JobState) -> Millis:

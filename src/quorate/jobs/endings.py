@@ -18,7 +18,7 @@ from quorate.jobs.moves import Step, note, replace, with_all_probed
 from quorate.jobs.state import Arrival, Condition, JobState, Received, Refused, Settled, Slot, Stored
 from quorate.jobs.statements import cancel_order, delivery_ack, openings, own_statements
 from quorate.model.assignment import CancelAck
-from quorate.model.effects import Conclude, Effect, Post, Send
+from quorate.model.effects import Effect, Post, Send
 from quorate.model.transaction import Cancel, CloseForced, Settle
 from quorate.model.trap import Status
 from quorate.model.units import Millis, NodeId
@@ -39,10 +39,10 @@ def give_up(state: JobState, now: Millis, condition: Condition, error: str, deta
     """Ends a job without a result: stops what runs, then settles."""
     state = note(replace(state, goal=condition, error=error, detail=detail), now, f"{error}: {detail}")
     if state.stage == "matching":
-        return _end(replace(state, stage="done", condition=condition), now)
+        return _end(replace(state, stage="done", condition=condition), now), ()
     if state.stage == "escrow":
         # The escrow may still open: it is cancelled then. For the user the job is over now.
-        return _end(replace(state, condition=condition), now)
+        return _end(replace(state, condition=condition), now), ()
     return _stop_or_settle(state, now)
 
 
@@ -52,7 +52,7 @@ def cancel(state: JobState, now: Millis) -> Step:
     goal: Condition = "cancelled" if state.goal == "completed" else state.goal
     state = note(replace(state, goal=goal), now, state.detail or "cancelled")
     if not state.agreement or not state.escrow:
-        return _end(replace(state, stage="done", condition=goal), now)
+        return _end(replace(state, stage="done", condition=goal), now), ()
     return _stop_or_settle(state, now)
 
 
@@ -79,7 +79,7 @@ def stopped(state: JobState, event: Received, ack: CancelAck, now: Millis) -> St
         or event.sender in state.stopped
     ):
         return state, ()
-    state = replace(state, stopped=(*state.stopped, event.sender), cancel_acks=(*state.cancel_acks, event.signed))
+    state = replace(state, stopped=(*state.stopped, event.sender), cancel_acks=(*state.cancel_acks, event.evidence))
     awaited = {slot.member for slot in state.current.slots if slot.gone not in ("unreached", "silent")}
     if awaited <= set(state.stopped):
         return _settle_by_cancel(state, now)
@@ -106,8 +106,8 @@ def reject(state: JobState, now: Millis) -> Step:
     reason = "no outcome reached the threshold and no fresh cohort is left"
     state = replace(state, goal="rejected", error="JobRejected", detail=reason, verdict=_verdict(state))
     state = note(state, now, f"rejected: {reason}")
-    state, effects = _end(replace(state, stage="settling", stage_ms=now, condition="rejected"), now)
-    return state, (*effects, *settling_posts(state))
+    state = _end(replace(state, stage="settling", stage_ms=now, condition="rejected"), now)
+    return state, settling_posts(state)
 
 
 def fail_all(state: JobState, status: str, now: Millis) -> Step:
@@ -122,8 +122,8 @@ def fail_all(state: JobState, status: str, now: Millis) -> Step:
         verdict=_verdict(state),
     )
     state = note(state, now, detail)
-    state, effects = _end(replace(state, stage="settling", stage_ms=now, condition=state.goal), now)
-    return state, (*effects, *settling_posts(state))
+    state = _end(replace(state, stage="settling", stage_ms=now, condition=state.goal), now)
+    return state, settling_posts(state)
 
 
 def deliver(state: JobState, now: Millis) -> Step:
@@ -156,12 +156,12 @@ def _complete(state: JobState, arrived: Arrival, now: Millis) -> Step:
         verdict=_verdict(state),
     )
     state = note(state, now, f"result of {arrived.member.hex()[:8]} in the store")
-    state, effects = _end(state, now)
+    state = _end(state, now)
     ended = state.current.tally
     assert ended is not None
     receipt = delivery_ack(state)
     acks = tuple(Send(member, receipt) for member in ended.agreed)
-    return state, (*effects, *acks, *settling_posts(state))
+    return state, (*acks, *settling_posts(state))
 
 
 def _verdict(state: JobState) -> Verdict:
@@ -174,13 +174,13 @@ def _verdict(state: JobState) -> Verdict:
     return verdict_of(state.terms, state.agreement_id, tallies, vote, reexecuted)
 
 
-def _end(state: JobState, now: Millis) -> Step:
-    return replace(state, ended_ms=state.ended_ms or now), (Conclude(),)
+def _end(state: JobState, now: Millis) -> JobState:
+    return replace(state, ended_ms=state.ended_ms or now)
 
 
 def _settle_by_cancel(state: JobState, now: Millis) -> Step:
-    state, effects = _end(replace(state, stage="settling", stage_ms=now, condition=state.goal), now)
-    return state, (*effects, *settling_posts(state))
+    state = _end(replace(state, stage="settling", stage_ms=now, condition=state.goal), now)
+    return state, settling_posts(state)
 
 
 def settling_posts(state: JobState) -> tuple[Effect, ...]:
@@ -212,10 +212,8 @@ def settled(state: JobState, event: Settled, now: Millis) -> Step:
         over = state.goal if state.goal != "completed" else "failed"
         detail = state.detail or f"settled by a member ({event.event.cause})"
         state = replace(state, condition=over, error=state.error or "JobFailed", detail=detail)
-        state, _ = _end(state, now)
-    return note(replace(state, stage="done"), now, f"settled at height {event.event.height}: {event.event.cause}"), (
-        Conclude(),
-    )
+        state = _end(state, now)
+    return note(replace(state, stage="done"), now, f"settled at height {event.event.height}: {event.event.cause}"), ()
 
 
 def refused(state: JobState, event: object, now: Millis) -> Step:

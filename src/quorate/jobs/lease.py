@@ -24,6 +24,7 @@ from quorate.jobs.lease_state import (
     Event,
     Fetched,
     LeaseState,
+    Lingering,
     OwnCommit,
     Ran,
     Received,
@@ -54,6 +55,7 @@ __all__ = [
     "Event",
     "Fetched",
     "LeaseState",
+    "Lingering",
     "OwnCommit",
     "Ran",
     "Received",
@@ -92,13 +94,15 @@ def step(state: LeaseState, event: Event, now: Millis) -> Step:
 
 
 def must_save(before: LeaseState, after: LeaseState) -> bool:
-    """Whether the change has to survive a crash. Fetching and running begin again; openings of others are sent
-    again."""
+    """Whether the change has to survive a crash. Before its commitment a member has said nothing that binds it: should
+    it die, the requester's side asks again and it begins anew. Openings of others are sent again."""
     return _kept(before) != _kept(after)
 
 
 def _kept(state: LeaseState) -> tuple[object, ...]:
-    stage = "new" if state.stage in ("fetching", "running") else "opened" if state.stage == "delivered" else state.stage
+    if state.body is None:
+        return ()
+    stage = "opened" if state.stage == "delivered" else state.stage
     # Its own commitment is signed again when it is said again.
     return (stage, state.refusal, state.close, state.delivery_ack, state.forced, state.force_due_ms)
 
@@ -118,7 +122,15 @@ def _checked(state: LeaseState, event: Checked, now: Millis) -> Step:
         return state, (ack(state),)
     state = _to(state, "fetching", now)
     blobs = (state.job.core.program.digest, *state.job.core.program.dependencies, state.job.input_digest)
-    return state, (ack(state), Fetch(blobs, (state.node,)))
+    return state, (Fetch(blobs, (state.node,)),)
+
+
+def _lingering(state: LeaseState, event: Lingering, now: Millis) -> Step:
+    """An answer that comes at once needs no acknowledgement before it."""
+    if state.acked:
+        return state, ()
+    state = msgspec.structs.replace(state, acked=True)
+    return state, (ack(state),)
 
 
 def _fetched(state: LeaseState, event: Fetched, now: Millis) -> Step:
@@ -128,8 +140,9 @@ def _fetched(state: LeaseState, event: Fetched, now: Millis) -> Step:
 
 
 def _running(state: LeaseState, event: Running, now: Millis) -> Step:
+    state, effects = _lingering(state, Lingering(), now)
     state = msgspec.structs.replace(state, started=True)
-    return state, (started(state),)
+    return state, (*effects, started(state))
 
 
 def _refuse(state: LeaseState, reason: str, now: Millis) -> Step:
@@ -158,7 +171,7 @@ def _asked_again(state: LeaseState, event: Received, now: Millis) -> Step:
         return state, ()
     if isinstance(value, CancelOrder):
         return _ordered_to_stop(state, now)
-    if isinstance(value, Assignment) and body_digest("assignment", event.signed.body) == state.assignment_id:
+    if isinstance(value, Assignment) and body_digest("assignment", event.evidence.body) == state.assignment_id:
         return state, _present_answer(state)
     return state, ()
 
@@ -167,7 +180,7 @@ def _present_answer(state: LeaseState) -> tuple[Effect, ...]:
     if state.refusal:
         return (ack(state),)
     if state.stage in BALLOT and state.body is not None:
-        return (ack(state), Send(state.node, commitment(state)))
+        return (Send(state.node, commitment(state)),)
     if state.stage == "running" and state.started:
         return ack(state), started(state)
     return () if state.stage == "new" else (ack(state),)
@@ -192,11 +205,11 @@ def _in_ballot(state: LeaseState, event: Received, now: Millis) -> Step:
     """After the commitment: the closing of the round, others' openings, the delivery's receipt, an order to stop."""
     value = event.value
     if isinstance(value, RoundClose) and event.sender == state.node:
-        return _closed(state, value, event.signed, now)
+        return _closed(state, value, event.evidence, now)
     if isinstance(value, Opening):
         return _other_opening(state, event, value, now)
     if isinstance(value, DeliveryAck) and event.sender == state.node:
-        return msgspec.structs.replace(state, delivery_ack=event.signed), ()
+        return msgspec.structs.replace(state, delivery_ack=event.evidence), ()
     if isinstance(value, RoundAbort) and event.sender == state.node:
         return msgspec.structs.replace(state, since_ms=now), ()
     return _asked_again(state, event, now)
@@ -253,15 +266,7 @@ def _settled(state: LeaseState, event: Settled, now: Millis) -> Step:
 
 
 def _restarted(state: LeaseState, event: Restarted, now: Millis) -> Step:
-    """From the saved state on: what was not finished is begun again, what was said is said again when asked."""
-    if state.stage == "new":
-        return state, (Check(),)
-    if state.stage in ("fetching", "running"):
-        state = _to(state, "fetching", now, started=False)
-        blobs = (state.job.core.program.digest, *state.job.core.program.dependencies, state.job.input_digest)
-        return state, (ack(state), Fetch(blobs, (state.node,)))
-    if state.stage == "stopping":
-        return state, (Stop(),)
+    """From the saved state on, which is there once the member has committed: what was said is said again."""
     if state.stage == "committed":
         return state, (Send(state.node, commitment(state)), *forcing.resume(state))
     if state.stage in ("opened", "delivered"):
@@ -275,6 +280,8 @@ def _restarted(state: LeaseState, event: Restarted, now: Millis) -> Step:
 TABLE: dict[tuple[Stage, type[Event]], Handler] = {
     ("new", Checked): _checked,
     ("fetching", Fetched): _fetched,
+    ("fetching", Lingering): _lingering,
+    ("running", Lingering): _lingering,
     ("running", Running): _running,
     ("running", Ran): _ran,
     ("running", Unopenable): _unopenable,

@@ -35,6 +35,7 @@ class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
     since_ms: Millis
     said_ms: Millis
     refusal: str = ""
+    acked: bool = False
     started: bool = False
     body: ClaimBody | None = None
     nonce: bytes = b""
@@ -71,12 +72,17 @@ class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def assignment_id(self) -> Digest:
-        return body_digest("assignment", self.assignment.body)
+        return assignment_id_of(self.assignment.body)
 
 
 @lru_cache(maxsize=1024)
 def assignment_of(body: bytes) -> Assignment:
     return decode(body, Assignment)
+
+
+@lru_cache(maxsize=1024)
+def assignment_id_of(body: bytes) -> Digest:
+    return body_digest("assignment", body)
 
 
 @lru_cache(maxsize=512)
@@ -111,6 +117,10 @@ class Fetched(msgspec.Struct, frozen=True):
     missing: tuple[Digest, ...]
 
 
+class Lingering(msgspec.Struct, frozen=True):
+    """It takes a while: something has to be fetched, or the run waits for a slot."""
+
+
 class Running(msgspec.Struct, frozen=True):
     """Keys and commitments were checked; the guest runs."""
 
@@ -133,11 +143,16 @@ class Stopped(msgspec.Struct, frozen=True):
 
 
 class Received(msgspec.Struct, frozen=True):
-    """A message whose signature was verified."""
+    """A message of `sender`. `signed` is the evidence of it, where it is one that others have to believe too."""
 
     sender: NodeId
     value: Value
-    signed: Signed
+    signed: Signed | None = None
+
+    @property
+    def evidence(self) -> Signed:
+        assert self.signed is not None
+        return self.signed
 
 
 class OwnCommit(msgspec.Struct, frozen=True):
@@ -173,6 +188,7 @@ class Restarted(msgspec.Struct, frozen=True):
 Event: TypeAlias = (
     Checked
     | Fetched
+    | Lingering
     | Running
     | Ran
     | Unopenable

@@ -4,7 +4,7 @@ the same bytes (protocol R4)."""
 from __future__ import annotations
 
 from quorate.jobs.lease_state import LeaseState, close_of
-from quorate.model.assignment import Ack, CancelAck, Started
+from quorate.model.assignment import Ack, CancelAck, CancelOrder, Started
 from quorate.model.claim import Commit, Delivery, Opening
 from quorate.model.effects import Send
 from quorate.model.units import NodeId
@@ -65,6 +65,11 @@ def cancel_ack(state: LeaseState) -> Send:
         network=order.network, agreement=order.agreement, member=order.member, committed=state.body is not None
     )
     return Send(state.node, ack)
+
+
+def nothing_runs(order: CancelOrder, member: NodeId) -> CancelAck:
+    """The answer of a member that knows of no assignment: it never came, or the member died before it committed."""
+    return CancelAck(network=order.network, agreement=order.agreement, member=member, committed=False)
 
 
 def valid_openings(state: LeaseState) -> dict[NodeId, Opening]:

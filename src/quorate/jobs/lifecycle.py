@@ -30,6 +30,7 @@ from quorate.jobs.state import (
     Received,
     Refused,
     Restarted,
+    Returned,
     Settled,
     Stage,
     Stored,
@@ -203,6 +204,11 @@ def _round_tick(state: JobState, event: Event, now: Millis) -> Step:
     return state, effects
 
 
+def _returned(state: JobState, event: Event, now: Millis) -> Step:
+    assert isinstance(event, Returned)
+    return state, rounds.again(state, event.peer)
+
+
 def _received(state: JobState, event: Event, now: Millis) -> Step:
     assert isinstance(event, Received)
     return rounds.received(state, event, now)
@@ -265,22 +271,26 @@ TABLE: dict[tuple[Stage, type[Event]], Handler] = {
     ("wraps", Settled): _settled,
     ("round", Received): _received,
     ("round", Tick): _round_tick,
+    ("round", Returned): _returned,
     ("round", CancelAsked): _cancel,
     ("round", Restarted): _restart,
     ("round", Settled): _settled,
     ("opening", Received): _received,
     ("opening", Stored): _stored,
     ("opening", Tick): _round_tick,
+    ("opening", Returned): _returned,
     ("opening", CancelAsked): _cancel,
     ("opening", Restarted): _restart,
     ("opening", Settled): _settled,
     ("delivering", Received): _received,
     ("delivering", Stored): _stored,
     ("delivering", Tick): _round_tick,
+    ("delivering", Returned): _returned,
     ("delivering", Restarted): _restart,
     ("delivering", Settled): _settled,
     ("stopping", Received): _received,
     ("stopping", Tick): _round_tick,
+    ("stopping", Returned): _returned,
     ("stopping", Restarted): _restart,
     ("stopping", Settled): _settled,
     ("settling", Settled): _settled,

@@ -14,11 +14,12 @@ from collections.abc import Mapping
 import msgspec
 
 from quorate.cohort.selection import candidates, wrapped_members
+from quorate.crypto.digests import remembered_digest
 from quorate.jobs import endings
-from quorate.jobs.clocks import OPEN_GRACE_MS, OPEN_MS, PROBE_MS, RUN_GRACE_MS, SILENCE_MS
+from quorate.jobs.clocks import OPEN_GRACE_MS, OPEN_MS, PROBE_MS, PROBES_WITHOUT_WORDS, RUN_GRACE_MS, SILENCE_MS
 from quorate.jobs.moves import Step, note, replace, slot_of, with_all_probed, with_round, with_slot
 from quorate.jobs.state import Arrival, Condition, JobState, Received, Round, Slot
-from quorate.jobs.statements import assignment, assignment_digest, cancel_order, openings
+from quorate.jobs.statements import assignment, cancel_order, openings
 from quorate.model.assignment import Ack, Brief, CancelAck, Started
 from quorate.model.claim import Commit, Delivery, Opening, RoundAbort, RoundClose
 from quorate.model.codec import decode
@@ -104,7 +105,7 @@ def received(state: JobState, event: Received, now: Millis) -> Step:
 
 
 def _acked(state: JobState, slot: Slot, ack: Ack, event: Received, now: Millis) -> Step:
-    if ack.assignment != assignment_digest(assignment(state, state.current, slot.member)):
+    if ack.assignment != remembered_digest(assignment(state, state.current, slot.member)):
         return state, ()
     if ack.refusal:
         return _lose(state, slot, f"refused: {ack.refusal}", now)
@@ -121,17 +122,17 @@ def _started(state: JobState, slot: Slot, now: Millis) -> Step:
 
 
 def _committed(state: JobState, slot: Slot, commit: Commit, event: Received, now: Millis) -> Step:
-    if commit.assignment != assignment_digest(assignment(state, state.current, slot.member)):
+    if commit.assignment != remembered_digest(assignment(state, state.current, slot.member)):
         return state, ()
     if slot.commit is not None:
         if commit.commit == slot.commitment:
             return state, ()
-        proof = Equivocation(network=state.terms.network, first=slot.commit, second=event.signed)
+        proof = Equivocation(network=state.terms.network, first=slot.commit, second=event.evidence)
         return note(state, now, f"{slot.member.hex()[:8]} signed two commitments: reported"), (Post(proof),)
     if state.stage != "round":
         return state, ()
     started = slot.started_ms or now
-    slot = msgspec.structs.replace(slot, commit=event.signed, commitment=commit.commit, started_ms=started)
+    slot = msgspec.structs.replace(slot, commit=event.evidence, commitment=commit.commit, started_ms=started)
     state = replace(with_round(state, with_slot(state.current, slot)), condition="running")
     return _close_if_ready(state, now)
 
@@ -330,10 +331,25 @@ def _probe(state: JobState, now: Millis) -> Step:
         if now < slot.probed_ms + PROBE_MS:
             continue
         again = _again(state, slot)
-        if again:
+        if _knows(slot) and (now - slot.assigned_ms) // PROBE_MS % (PROBES_WITHOUT_WORDS + 1):
+            current = with_slot(current, msgspec.structs.replace(slot, probed_ms=now))
+        elif again:
             current = with_slot(current, msgspec.structs.replace(slot, probed_ms=now))
             effects.extend(again)
     return with_round(state, current), tuple(effects)
+
+
+def _knows(slot: Slot) -> bool:
+    """Whether the member has said that it is at work."""
+    return slot.ack is not None and slot.commit is None
+
+
+def again(state: JobState, member: NodeId) -> tuple[Effect, ...]:
+    """What a member that has come back is told once more."""
+    slot = slot_of(state.current, member) if state.rounds else None
+    if slot is None or slot.gone or not _awaited(state, slot):
+        return ()
+    return (Send(member, cancel_order(state)),) if state.stage == "stopping" else _again(state, slot)
 
 
 def _again(state: JobState, slot: Slot) -> tuple[Effect, ...]:

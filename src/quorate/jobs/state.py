@@ -127,7 +127,7 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def agreement_id(self) -> Digest:
-        return body_digest("agreement", self.agreement)
+        return agreement_id_of(self.agreement)
 
     @property
     def order(self) -> tuple[RosterEntry, ...]:
@@ -158,6 +158,11 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
 @lru_cache(maxsize=1024)
 def job_of(body: bytes) -> Job:
     return decode(body, Job)
+
+
+@lru_cache(maxsize=4096)
+def agreement_id_of(body: bytes) -> Digest:
+    return body_digest("agreement", body)
 
 
 @lru_cache(maxsize=1024)
@@ -214,11 +219,16 @@ class Wrapped(msgspec.Struct, frozen=True):
 
 
 class Received(msgspec.Struct, frozen=True):
-    """A message of a member; its signature was verified. `signed` is the evidence."""
+    """A message of `sender`. `signed` is the evidence of it, where it is one that others have to believe too."""
 
     sender: NodeId
     value: Value
-    signed: Signed
+    signed: Signed | None = None
+
+    @property
+    def evidence(self) -> Signed:
+        assert self.signed is not None
+        return self.signed
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -237,10 +247,27 @@ class Tick(msgspec.Struct, frozen=True):
     heard: dict[NodeId, Millis]
 
 
+class Returned(msgspec.Struct, frozen=True):
+    """A peer is there again: it may have died and forgotten what it had not committed to."""
+
+    peer: NodeId
+
+
 class Restarted(msgspec.Struct, frozen=True):
     """The node came back: everything that waits for an answer is said again."""
 
 
 Event: TypeAlias = (
-    Matched | Unmatched | Opened | Refused | Settled | Wrapped | Received | Stored | CancelAsked | Tick | Restarted
+    Matched
+    | Unmatched
+    | Opened
+    | Refused
+    | Settled
+    | Wrapped
+    | Received
+    | Stored
+    | CancelAsked
+    | Tick
+    | Returned
+    | Restarted
 )

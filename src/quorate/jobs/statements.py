@@ -3,9 +3,7 @@ when they are said."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-from quorate.crypto.digests import digest, value_digest
+from quorate.crypto.digests import digest
 from quorate.jobs.state import JobState, Round
 from quorate.model.assignment import Assignment, CancelOrder
 from quorate.model.claim import DeliveryAck, Opening
@@ -25,12 +23,6 @@ def assignment(state: JobState, current: Round, member: NodeId) -> Assignment:
         cohort=digest("cohort", state.cohort_salt(current.number), *drawn),
         wrap=wrap,
     )
-
-
-@lru_cache(maxsize=1024)
-def assignment_digest(value: Assignment) -> Digest:
-    """Remembered, because every word of a member is held against it."""
-    return value_digest(value)
 
 
 def openings(current: Round) -> dict[NodeId, Opening]:

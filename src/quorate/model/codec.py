@@ -5,9 +5,11 @@ simple values other than true, false and null, indefinite lengths, duplicate key
 it. `cbor2` sorts keys length first (RFC 7049); for text keys that order and the bytewise order of RFC 8949 are the
 same.
 
-Decoding is strict: the size is checked first, then the bytes are decoded, converted to the value's types, encoded again
-and compared. Tags and map keys that are not text are refused while reading, because they are also weapons: shared
-references (tags 28 and 29) make a gigabyte out of a megabyte, and keys with equal hashes take quadratic time.
+Decoding is strict: the size is checked first, then the bytes are read as the one form that their type has
+(`model/decoding.py`). What is not read so is decoded by `cbor2`, converted to the value's types, encoded again and
+compared, and what is at fault is named. Tags and map keys that are not text are refused while reading, because they are
+also weapons: shared references (tags 28 and 29) make a gigabyte out of a megabyte, and keys with equal hashes take
+quadratic time.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ import cbor2
 import msgspec
 
 from quorate.errors import InvalidField, MalformedBytes
-from quorate.model.encoding import Put, map_encoder
+from quorate.model.decoding import OTHERWISE, map_reader
+from quorate.model.encoding import Write, map_encoder
 from quorate.model.units import KIB, MIB
 
 VERSION = 1
@@ -56,21 +59,15 @@ V = TypeVar("V", bound=Value)
 
 
 @cache
-def _encoder(kind: type[Value]) -> Put:
+def _encoder(kind: type[Value]) -> Write:
     return map_encoder(kind, {"v": VERSION})
-
-
-def _canonical(value: Value) -> bytes:
-    pieces: list[bytes] = []
-    _encoder(type(value))(pieces, value)
-    return b"".join(pieces)
 
 
 def encode(value: Value) -> bytes:
     """The canonical bytes of `value`. Raises MalformedBytes when they exceed the value's own size limit, InvalidField
     for text that is not Unicode (such as a command line argument of stray bytes)."""
     try:
-        data = _canonical(value)
+        data = _encoder(type(value))(value)
     except UnicodeEncodeError as fault:
         raise InvalidField(f"holds {fault.object[:64]!r}", field=noun(value), limit="Unicode text") from None
     if len(data) > value.size_max:
@@ -85,6 +82,17 @@ def decode(data: bytes, kind: type[V]) -> V:
     of the field at fault, `size`, `v` (another version), or `encoding` (the right value in another form)."""
     if len(data) > kind.size_max:
         raise MalformedBytes(f"{len(data)} bytes", field="size", limit=f"{kind.size_max} bytes", evidence=data[:256])
+    if len(data) > ITEMS_MAX or type(data) is not bytes:  # an item takes a byte, so in fewer there is nothing to count
+        return judged(data, kind)
+    try:
+        value, end = map_reader(kind, VERSION)(data, 0)
+    except OTHERWISE:
+        return judged(data, kind)
+    return value if end == len(data) else judged(data, kind)
+
+
+def judged(data: bytes, kind: type[V]) -> V:
+    """What `decode` says, the long way: for everything that is not read at the first attempt, and to name its fault."""
     plain = _loaded(data)
     version = plain.pop("v", None) if isinstance(plain, dict) else None
     if type(version) is not int or version != VERSION:
@@ -94,7 +102,7 @@ def decode(data: bytes, kind: type[V]) -> V:
     except (msgspec.ValidationError, RecursionError, InvalidField) as fault:
         _require_canonical(data)
         raise _misfit(fault, kind, data) from None
-    if _canonical(value) != data:
+    if _encoder(kind)(value) != data:
         _require_canonical(data)
         if len(data) > DIAGNOSED_BYTES_MAX:
             raise MalformedBytes("not the canonical form", field="encoding", evidence=data[:256])

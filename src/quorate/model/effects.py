@@ -57,8 +57,4 @@ class Keep(msgspec.Struct, frozen=True):
     data: bytes
 
 
-class Conclude(msgspec.Struct, frozen=True):
-    """The job is over: tell whoever waits."""
-
-
-Effect: TypeAlias = Send | Post | Match | Fetch | Check | Run | Stop | Keep | Conclude
+Effect: TypeAlias = Send | Post | Match | Fetch | Check | Run | Stop | Keep

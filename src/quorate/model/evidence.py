@@ -49,12 +49,20 @@ class Leaf(Part, frozen=True):
     path: Path
 
 
+class Plain(Part, frozen=True):
+    """One body of an envelope that only its receiver has to believe: the channel vouches for who said it."""
+
+    noun: Word
+    body: Body
+
+
 class Envelope(Value, frozen=True, tag="envelope"):
-    """What one node sends to another in one go: leaves under one stamp, and the stamps of the evidence quoted inside
-    the leaves."""
+    """What one node sends to another in one go: plain statements, leaves under one stamp (none without leaves), and the
+    stamps of the evidence quoted inside them. Plain statements come first: they bring what the others speak of."""
 
     size_max = 16 * MIB
-    stamp: Stamp
+    stamp: Stamp | None
+    plain: Annotated[tuple[Plain, ...], msgspec.Meta(max_length=4096)]
     leaves: Annotated[tuple[Leaf, ...], msgspec.Meta(max_length=4096)]
     stamps: Annotated[tuple[Stamp, ...], msgspec.Meta(max_length=4096)]
     parcels: Annotated[tuple[Parcel, ...], msgspec.Meta(max_length=4096)]

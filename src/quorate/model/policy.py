@@ -32,9 +32,13 @@ class Proof(Part, frozen=True):
                 fix="choose proof quorum for replicas",
             )
         if self.threshold > self.replicas:
-            raise InvalidField(str(self.threshold), field="threshold", limit=f"at most replicas = {self.replicas}")
+            raise InvalidField(
+                str(self.threshold), field="threshold", limit=f"at most replicas = {self.replicas}", fix="lower it"
+            )
         if self.threshold and 2 * self.threshold <= self.replicas:
-            raise InvalidField(str(self.threshold), field="threshold", limit=f"more than half of {self.replicas}")
+            raise InvalidField(
+                str(self.threshold), field="threshold", limit=f"more than half of {self.replicas}", fix="raise it"
+            )
 
 
 class Timeouts(Part, frozen=True):

@@ -29,19 +29,14 @@ class Order(Part, frozen=True):
 
 class Submission(Value, frozen=True, tag="submission"):
     """Jobs to submit, in one durable step: all or none. `blobs` are programs and inputs that the node lacks, small
-    enough to come along."""
+    enough to come along. The answer may wait for draws of these jobs up to `wait_ms`."""
 
     size_max = 32 * MIB
     orders: Annotated[tuple[Order, ...], Many]
     stamps: Annotated[tuple[Stamp, ...], Many]
     bundles: Annotated[tuple[KeyBundle, ...], Many]
     blobs: Annotated[tuple[bytes, ...], Many]
-
-
-class Accepted(Value, frozen=True, tag="accepted"):
-    """Job ids in the order of the submission, durable when this is read."""
-
-    jobs: Annotated[tuple[Job32, ...], Many]
+    wait_ms: Count
 
 
 class JobIds(Value, frozen=True, tag="job_ids"):
@@ -51,25 +46,43 @@ class JobIds(Value, frozen=True, tag="job_ids"):
     wait_ms: Count
 
 
-class Draw(Value, frozen=True, tag="draw"):
-    """What the client needs to wrap the input key for the members that may be asked: everything signed or proven,
-    nothing to be believed."""
+class Await(Value, frozen=True, tag="await"):
+    """Asks for the states of jobs once all of them are settled (`final`) or have ended, or `wait_ms` is over; with
+    `results`, for the results that are there then too."""
 
-    size_max = 16 * MIB
+    jobs: Annotated[tuple[Job32, ...], Many]
+    wait_ms: Count
+    final: bool
+    results: bool
+
+
+class Draw(Part, frozen=True):
+    """What decides who was drawn for one job. The agreement names its roster by digest, the roster its offers."""
+
     job: Job32
     agreement: Signed
     escrow: Proven
-    roster: Roster
+
+
+class Draws(Value, frozen=True, tag="draws"):
+    """What the client needs to wrap input keys for the members that may be asked: everything signed or proven, nothing
+    to be believed. What several draws rest on is here once. A job of the question that is missing is not drawn yet or
+    needs no wraps."""
+
+    size_max = 32 * MIB
+    draws: Annotated[tuple[Draw, ...], Many]
+    rosters: Annotated[tuple[Roster, ...], Many]
     offers: Annotated[tuple[Signed, ...], Many]
     bundles: Annotated[tuple[KeyBundle, ...], Many]
     stamps: Annotated[tuple[Stamp, ...], Many]
 
 
-class Draws(Value, frozen=True, tag="draws"):
-    """Draws that are there; a job of the question that is missing is not drawn yet or needs no wraps."""
+class Accepted(Value, frozen=True, tag="accepted"):
+    """Job ids in the order of the submission, durable when this is read, and the draws that came while it waited."""
 
     size_max = 32 * MIB
-    draws: Annotated[tuple[Draw, ...], Many]
+    jobs: Annotated[tuple[Job32, ...], Many]
+    draws: Draws
 
 
 class MemberWrap(Part, frozen=True):

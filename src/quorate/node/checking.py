@@ -4,7 +4,7 @@ protocol."""
 from __future__ import annotations
 
 from quorate.cohort.selection import draw_order, draw_seed, wrapped_members
-from quorate.crypto.digests import body_digest, value_digest
+from quorate.crypto.digests import body_digest, remembered_digest
 from quorate.crypto.ownership import OwnershipStatement
 from quorate.crypto.ownership import verify as verify_ownership
 from quorate.errors import QuorateError
@@ -50,7 +50,7 @@ def _escrow(state: LeaseState, offer: Offer, genesis: Genesis, postbox: Postbox)
     event = decode(brief.escrow.event, EscrowOpened)
     if event.agreement != state.agreement_id:
         return "escrow of another agreement"
-    if value_digest(brief.roster) != terms.roster:
+    if remembered_digest(brief.roster) != terms.roster:
         return "another roster"
     mine = next((entry for entry in brief.roster.entries if entry.provider == offer.provider), None)
     if mine is None:
@@ -66,7 +66,7 @@ def _job(state: LeaseState, offer: Offer, now_ms: Millis) -> str:
     job, terms = state.job, state.terms
     if job.private:
         statement = OwnershipStatement(
-            job_core=value_digest(job.core),
+            job_core=remembered_digest(job.core),
             commitment=job.pedersen,
             key_commitment=job.key_commitment,
             ciphertext=job.input_digest,

@@ -6,25 +6,25 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from quorate.crypto.digests import body_digest
 from quorate.crypto.merkle import verify
 from quorate.crypto.signing import node_id
 from quorate.errors import BadSignature
 from quorate.ledger.journal import event_leaf
-from quorate.model.codec import Value, decode, encode, noun
+from quorate.model.codec import Value, decode
 from quorate.model.evidence import Proven, Signed
 from quorate.model.network import Checkpoint, Genesis
 from quorate.model.transaction import OpenEscrow
-from quorate.model.units import Digest, Millis, NodeId
+from quorate.model.units import Millis, NodeId
 from quorate.node.postbox import Postbox
 
 RESEND_MS = 1_500
 
 
 class Pending(NamedTuple):
-    """A transaction without an answer, and which machine asked for it."""
+    """A transaction without an answer, its bytes, and which machine asked for it."""
 
     transaction: Value
+    body: bytes
     owner: bytes
     resend_ms: Millis
 
@@ -39,23 +39,28 @@ def built(transaction: Value, own: tuple[Signed, ...]) -> Value:
     return msgspec.structs.replace(transaction, evidence=(*evidence, *own))
 
 
-def transaction_id(transaction: Value) -> Digest:
-    return body_digest(noun(transaction), encode(transaction))
-
-
 def sequencer_of(genesis: Genesis) -> NodeId:
     return node_id(genesis.ledger[0])
 
 
 def check_proven(proven: Proven, genesis: Genesis, postbox: Postbox) -> Checkpoint:
     """Raises BadSignature unless the event is in the log under a checkpoint that a key of the genesis signed."""
-    if proven.checkpoint.signer not in {node_id(bundle) for bundle in genesis.ledger}:
+    checkpoint = check_checkpoint(proven.checkpoint, genesis, postbox)
+    check_inclusion(proven, checkpoint)
+    return checkpoint
+
+
+def check_checkpoint(signed: Signed, genesis: Genesis, postbox: Postbox) -> Checkpoint:
+    if signed.signer not in {node_id(bundle) for bundle in genesis.ledger}:
         raise BadSignature("not a key of the ledger", field="checkpoint")
-    if proven.checkpoint.noun != "checkpoint":
+    if signed.noun != "checkpoint":
         raise BadSignature("not a checkpoint", field="checkpoint")
-    postbox.verify(proven.checkpoint)
-    checkpoint = decode(proven.checkpoint.body, Checkpoint)
+    postbox.verify(signed)
+    checkpoint = decode(signed.body, Checkpoint)
     if checkpoint.network != postbox.network:
         raise BadSignature("of another network", field="checkpoint")
-    verify(checkpoint.root, event_leaf(proven.event), proven.index, checkpoint.size, proven.path)
     return checkpoint
+
+
+def check_inclusion(proven: Proven, checkpoint: Checkpoint) -> None:
+    verify(checkpoint.root, event_leaf(proven.event), proven.index, checkpoint.size, proven.path)

@@ -52,6 +52,9 @@ STOP_TIMEOUT_S = 6.0
 CREDITS_MICRO = 10**12
 STAKE_MICRO = 10**9
 BOND_MICRO = 1_000
+WINDOWS = Windows(commit_ms=Millis(10_000), reveal_ms=Millis(60_000), cancel_ms=Millis(10_000))
+"""A member that has committed and is away for the whole second window loses its bond: it outlasts a restart of the
+network. A requester waits for the last one after it cancelled; the others count only where its node is dead."""
 RECORD = "localnet.json"
 ENTRY = ("-m", "quorate.api.process")
 """How Python is told to become a process of the network; the path of its configuration follows."""
@@ -85,17 +88,24 @@ class LocalNet(NamedTuple):
 
 
 def up(
-    home: Path, nodes: int = 4, *, progress: Callable[[str], None] = lambda line: None, wire_log: bool = False
+    home: Path,
+    nodes: int = 4,
+    *,
+    progress: Callable[[str], None] = lambda line: None,
+    wire_log: bool = False,
+    windows: Windows = WINDOWS,
 ) -> LocalNet:
-    """Starts the network under `home`, making its keys first if there are none. Returns when every provider's offer
-    stands."""
+    """Starts the network under `home`, making its keys and genesis (with these windows) first if there are none.
+    Returns when every provider's offer stands."""
     check_socket_path(home)
     if any(process.alive for process in status(home)):
         raise NetworkRunning(f"the network under {home} is running", field="QUORATE_HOME", fix="quorate localnet down")
     names = ["sequencer", "node", *(f"provider-{number}" for number in range(1, nodes + 1))]
-    if not (home / "network.cbor").exists():
+    with _disk_errors(home):
+        made = (home / "network.cbor").exists()
+    if not made:
         progress("making keys and the genesis")
-        _create_whole(home, names)
+        _create_whole(home, names, windows)
     names = _existing(home)
     configs = _configure(home, names, wire_log=wire_log)
     progress(f"starting {len(configs)} processes")
@@ -112,7 +122,7 @@ def up(
     return LocalNet(value_digest(load_genesis(home)), processes, home / "node" / "door.sock")
 
 
-def _create_whole(home: Path, names: list[str]) -> None:
+def _create_whole(home: Path, names: list[str], windows: Windows) -> None:
     """A whole network or none: what an interrupted creation has made so far is of no use, so it is removed."""
     if _has_parts(home):
         raise PolicyRefused(
@@ -122,7 +132,7 @@ def _create_whole(home: Path, names: list[str]) -> None:
         )
     try:
         with _disk_errors(home):
-            create(home, names)
+            create(home, names, windows)
     except BaseException:
         _purge(home)
         raise
@@ -161,7 +171,7 @@ def check_socket_path(home: Path) -> None:
         )
 
 
-def create(home: Path, names: list[str]) -> Genesis:
+def create(home: Path, names: list[str], windows: Windows = WINDOWS) -> Genesis:
     """Keys, certificates and the genesis of a new network. The client's identity owns the first credits."""
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     now = Millis(time.time_ns() // 1_000_000)
@@ -180,12 +190,12 @@ def create(home: Path, names: list[str]) -> Genesis:
         if name.startswith("provider"):
             write_secret(home / name / "seal.key", SealKey.generate(os.urandom).to_bytes())
             write_secret(home / name / "artefact.key", os.urandom(32))
-    genesis = _genesis(home.name, identities, now)
+    genesis = _genesis(home.name, identities, now, windows)
     (home / "network.cbor").write_bytes(encode(genesis))
     return genesis
 
 
-def _genesis(name: str, identities: dict[str, Identity], now: Millis) -> Genesis:
+def _genesis(name: str, identities: dict[str, Identity], now: Millis, windows: Windows) -> Genesis:
     accounts = []
     for role, identity in identities.items():
         if role == "sequencer":
@@ -211,7 +221,7 @@ def _genesis(name: str, identities: dict[str, Identity], now: Millis) -> Genesis
             program_bytes=16 * MIB,
             replicas=15,
         ),
-        windows=Windows(commit_ms=Millis(5_000), reveal_ms=Millis(5_000), cancel_ms=Millis(10_000)),
+        windows=windows,
         bond_micro=MicroCredits(BOND_MICRO),
         threshold=(7, 10),
         reputation_gate=200,

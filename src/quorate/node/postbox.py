@@ -1,9 +1,10 @@
-"""Signed mail: many statements under one stamp out, verified statements in (protocol R8).
+"""Mail: many statements in one envelope out, checked statements in (protocol R8).
 
-Outgoing: everything that one turn of the node's loop has to say is signed with one signature; a statement for three
-members is one leaf. Incoming: bytes are size-limited and strictly decoded, the stamp is verified once, each leaf by its
-path. A signer is known by a bundle whose digest is its NodeId, so a bundle needs no voucher; what the signer may do is
-decided by whoever reads the statement.
+Outgoing: all evidence that one turn of the node's loop gives is signed with one signature; a statement for three
+members is one leaf. What only its receiver has to believe goes as it is (`nouns.PLAIN`): the channel vouches for its
+sender. Incoming: bytes are size-limited and strictly decoded, the stamp is verified once, each leaf by its path. A
+signer is known by a bundle whose digest is its NodeId, so a bundle needs no voucher; what the signer may do is decided
+by whoever reads the statement.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from quorate.crypto.digests import body_digest, value_digest
 from quorate.crypto.signing import Identity, check_bundle, node_id
 from quorate.errors import BadSignature, MalformedBytes
 from quorate.model.codec import Value, decode, encode, noun
-from quorate.model.evidence import Envelope, Hello, Leaf, Signed, quoted
+from quorate.model.evidence import Envelope, Hello, Leaf, Plain, Signed, quoted
 from quorate.model.identity import KeyBundle
 from quorate.model.signature import SALT_BYTES, Signature, Stamp
 from quorate.model.units import Digest, NodeId
+from quorate.node.nouns import PLAIN
 
 BUNDLES_MAX = 20_000
 STAMPS_MAX = 2_000
@@ -29,19 +31,36 @@ LEAVES_MAX = 4_000
 ENVELOPE_BYTES_AIM = 512 << 10
 """Envelopes are cut at about this size: large enough to share a stamp, small enough not to hold up the line."""
 LEAF_OVERHEAD_BYTES = 700
+PLAIN_OVERHEAD_BYTES = 64
 
 
 class Letter(NamedTuple):
-    """A verified statement: who signed it, its noun and bytes, and the evidence of it."""
+    """A statement: who said it, its noun and bytes, and the evidence of it when it was signed."""
 
     sender: NodeId
-    signed: Signed
+    noun: str
+    body: bytes
+    signed: Signed | None = None
+
+    @property
+    def evidence(self) -> Signed:
+        """Raises BadSignature for a statement that was only said."""
+        if self.signed is None:
+            raise BadSignature("not signed", field="signature")
+        return self.signed
+
+
+class Outgoing(NamedTuple):
+    """A letter on its way out. `body` is there when the value was encoded before."""
+
+    to: NodeId
+    value: Value
+    body: bytes = b""
 
 
 class Mail(NamedTuple):
     """An opened envelope. Parcels are not signed: what they are is known by their digests."""
 
-    sender: NodeId
     letters: list[Letter]
     parcels: tuple[bytes, ...]
 
@@ -139,74 +158,92 @@ class Postbox:
             for (name, body), signature in zip(bodies, signatures, strict=True)
         ]
 
+    def sign_evidence(self, values: Iterable[Value]) -> dict[int, Signed]:
+        """Those of `values` that are evidence, under one signature, by the identity of the value."""
+        distinct = {id(value): value for value in values if noun(value) not in PLAIN}
+        return dict(zip(distinct, self.sign(tuple(distinct.values())), strict=True))
+
     def seal(
-        self, letters: Sequence[tuple[NodeId, Value]], parcels: Mapping[NodeId, Sequence[bytes]] | None = None
-    ) -> tuple[list[tuple[NodeId, bytes]], list[Signed]]:
-        """Envelopes for everyone addressed, under one signature; and the evidence, letter by letter. Parcels go before
-        the letters that need them."""
-        values: dict[int, int] = {}
-        distinct: list[Value] = []
-        for _, value in letters:
-            if id(value) not in values:
-                values[id(value)] = len(distinct)
-                distinct.append(value)
-        signed = self.sign(distinct)
-        by_peer: dict[NodeId, list[int]] = {}
-        for peer, value in letters:
-            by_peer.setdefault(peer, []).append(values[id(value)])
+        self,
+        letters: Iterable[Outgoing],
+        signed: Mapping[int, Signed],
+        parcels: Mapping[NodeId, Sequence[bytes]] | None = None,
+    ) -> list[tuple[NodeId, bytes]]:
+        """Envelopes for everyone addressed. `signed` is what `sign_evidence` made of the letters; all of one call have
+        its one stamp. Parcels go before the letters that need them."""
+        spoken: dict[int, Plain] = {}
+        by_peer: dict[NodeId, list[_Said]] = {}
+        for peer, value, body in letters:
+            key = id(value)
+            if key not in signed and key not in spoken:
+                spoken[key] = Plain(noun=noun(value), body=body or encode(value))
+            by_peer.setdefault(peer, []).append(_Said(value, spoken.get(key), signed.get(key)))
         envelopes = []
-        for peer, places in by_peer.items():
-            own = self.stamps.get(signed[places[0]].stamp)
+        for peer, said in by_peer.items():
             for parcel in _in_parts((parcels or {}).get(peer, ()), len):
-                cover = Envelope(stamp=own, leaves=(), stamps=(), parcels=tuple(parcel))
+                cover = Envelope(stamp=None, plain=(), leaves=(), stamps=(), parcels=tuple(parcel))
                 envelopes.append((peer, encode(cover)))
-            for part in _in_parts(places, lambda place: len(signed[place].body) + LEAF_OVERHEAD_BYTES):
-                envelopes.append((peer, self._envelope(own, [(distinct[at], signed[at]) for at in part])))
-        return envelopes, [signed[values[id(value)]] for _, value in letters]
+            envelopes.extend((peer, self._envelope(part)) for part in _in_parts(said, _Said.size))
+        return envelopes
 
-    def _envelope(self, own: Stamp, said: Sequence[tuple[Value, Signed]]) -> bytes:
+    def _envelope(self, said: Sequence[_Said]) -> bytes:
+        signed = [item.signed for item in said if item.signed is not None]
         leaves = tuple(
-            Leaf(noun=item.noun, body=item.body, index=item.index, salt=item.salt, path=item.path) for _, item in said
+            Leaf(noun=item.noun, body=item.body, index=item.index, salt=item.salt, path=item.path) for item in signed
         )
-        evidence = [item for value, _ in said for item in quoted(value)]
-        return encode(Envelope(stamp=own, leaves=leaves, stamps=self.stamps.of(evidence), parcels=()))
+        evidence = [item for one in said for item in quoted(one.value)]
+        return encode(
+            Envelope(
+                stamp=self.stamps.get(signed[0].stamp) if signed else None,
+                plain=tuple(item.plain for item in said if item.plain is not None),
+                leaves=leaves,
+                stamps=self.stamps.of(evidence),
+                parcels=(),
+            )
+        )
 
-    def open(self, message: bytes) -> Mail:
-        """What an envelope holds. Raises MalformedBytes or BadSignature: then nothing of it is used."""
+    def open(self, sender: NodeId, message: bytes) -> Mail:
+        """What an envelope of `sender` holds, for whom the channel vouches. Raises MalformedBytes or BadSignature: then
+        nothing of it is used."""
         envelope = decode(message, Envelope)
-        self._meet(envelope)
-        self._verifier.check_stamp(envelope.stamp)
+        letters = [self._said(sender, plain) for plain in envelope.plain]
+        if envelope.stamp is not None:
+            letters.extend(self._signed(sender, envelope.stamp, envelope.leaves))
+        elif envelope.leaves:
+            raise BadSignature("leaves without a stamp", field="stamp")
         for stamp in envelope.stamps:
             self.stamps.add(stamp)
-        key = self.stamps.add(envelope.stamp)
-        letters = []
-        for leaf in envelope.leaves:
-            signature = Signature(stamp=envelope.stamp, index=leaf.index, salt=leaf.salt, path=leaf.path)
+        return Mail(letters, envelope.parcels)
+
+    def _said(self, sender: NodeId, plain: Plain) -> Letter:
+        if plain.noun not in PLAIN:
+            raise BadSignature(f"a {plain.noun} that is not signed", field="signature")
+        if plain.noun == "hello" and sender not in self.directory:
+            # A first word introduces its sender: the bundle is its own voucher, since the NodeId is its digest.
+            bundle = decode(plain.body, Hello).bundle
+            if node_id(bundle) != sender:
+                raise BadSignature("the bundle is not the sender's", field="sender")
+            self.directory.add(bundle)
+        return Letter(sender, plain.noun, plain.body)
+
+    def _signed(self, sender: NodeId, stamp: Stamp, leaves: Iterable[Leaf]) -> Iterator[Letter]:
+        if stamp.signer != sender:
+            raise BadSignature("signed by another than its sender", field="signer")
+        self._verifier.check_stamp(stamp)
+        key = self.stamps.add(stamp)
+        for leaf in leaves:
+            signature = Signature(stamp=stamp, index=leaf.index, salt=leaf.salt, path=leaf.path)
             self._verifier.check(signature, leaf.noun, body_digest(leaf.noun, leaf.body))
             signed = Signed(
                 noun=leaf.noun,
                 body=leaf.body,
-                signer=envelope.stamp.signer,
+                signer=sender,
                 stamp=key,
                 index=leaf.index,
                 salt=leaf.salt,
                 path=leaf.path,
             )
-            letters.append(Letter(envelope.stamp.signer, signed))
-        return Mail(envelope.stamp.signer, letters, envelope.parcels)
-
-    def _meet(self, envelope: Envelope) -> None:
-        """A first letter introduces its signer: the bundle is its own voucher, since the NodeId is its digest."""
-        if envelope.stamp.signer in self.directory:
-            return
-        for leaf in envelope.leaves:
-            if leaf.noun == "hello":
-                bundle = decode(leaf.body, Hello).bundle
-                if node_id(bundle) != envelope.stamp.signer:
-                    raise BadSignature("the bundle is not the signer's", field="signer")
-                self.directory.add(bundle)
-                return
-        raise BadSignature("a signer that was never introduced", field="signer")
+            yield Letter(sender, leaf.noun, leaf.body, signed)
 
     def verify(self, signed: Signed) -> None:
         """Checks quoted evidence. Raises BadSignature."""
@@ -218,6 +255,20 @@ class Postbox:
         except Exception as fault:
             raise MalformedBytes(str(fault), field="signature") from None
         self._verifier.check(signature, signed.noun, body_digest(signed.noun, signed.body))
+
+
+class _Said(NamedTuple):
+    """One letter on its way out: plain or signed."""
+
+    value: Value
+    plain: Plain | None
+    signed: Signed | None
+
+    def size(self) -> int:
+        if self.plain is not None:
+            return len(self.plain.body) + PLAIN_OVERHEAD_BYTES
+        assert self.signed is not None
+        return len(self.signed.body) + LEAF_OVERHEAD_BYTES
 
 
 Item = TypeVar("Item")

@@ -4,16 +4,17 @@ proofs."""
 from __future__ import annotations
 
 import logging
-from itertools import islice
+from collections.abc import Iterable
 
+from quorate.crypto.digests import body_digest
 from quorate.errors import QuorateError
-from quorate.model.codec import Value, decode
+from quorate.model.codec import Value, decode, encode, noun
 from quorate.model.effects import Post
 from quorate.model.evidence import Proven, Signed
 from quorate.model.transaction import Answer
 from quorate.model.units import Digest, Millis, NodeId
-from quorate.node.ledger_view import RESEND_MS, Pending, built, check_proven, sequencer_of, transaction_id
-from quorate.node.postbox import Letter
+from quorate.node.ledger_view import RESEND_MS, Pending, built, check_proven, sequencer_of
+from quorate.node.postbox import Letter, Outgoing
 from quorate.node.shell import Shell, Turn
 
 log = logging.getLogger("quorate.node")
@@ -40,21 +41,23 @@ class PostingShell(Shell):
         """Signed with everything else of this turn, sent after its save, then again until the ledger answers."""
         self._wishes.append((owner, wish))
 
-    def spoke(self, owner: bytes, own: tuple[Signed, ...], turn: Turn) -> None:
+    def spoke(self, owner: bytes, own: tuple[Signed, ...]) -> None:
         """This node's own statements inside a transaction of machine `owner`, as they were signed."""
 
     def end_of_turn(self, turn: Turn) -> None:
-        wishes, self._wishes = self._wishes, []
-        signed = iter(self.postbox.sign([value for _, wish in wishes for value in wish.own]))
-        for owner, wish in wishes:
-            own = tuple(islice(signed, len(wish.own)))
+        turn.posts, self._wishes = self._wishes, []
+
+    def posted(self, posts: Iterable[tuple[bytes, Post]], signed: dict[int, Signed]) -> Iterable[Outgoing]:
+        for owner, wish in posts:
+            own = tuple(signed[id(value)] for value in wish.own)
             if own:
-                self.spoke(owner, own, turn)
+                self.spoke(owner, own)
             transaction = built(wish.transaction, own)
-            self.pending[transaction_id(transaction)] = Pending(transaction, owner, Millis(self.now() + RESEND_MS))
-            turn.send(self.ledger, transaction, after_save=True)
-        if wishes:
-            self.timers.set(POST_TIMER, self._post_due())
+            body = encode(transaction)
+            key = body_digest(noun(transaction), body)
+            self.pending[key] = Pending(transaction, body, owner, Millis(self.now() + RESEND_MS))
+            yield Outgoing(self.ledger, transaction, body)
+        self.timers.set(POST_TIMER, self._post_due())
 
     def _post_due(self) -> Millis | None:
         # All wait equally long, so the oldest is the first in order of insertion.
@@ -68,21 +71,21 @@ class PostingShell(Shell):
                 break
             del self.pending[key]
             self.pending[key] = waiting._replace(resend_ms=Millis(now + RESEND_MS))
-            turn.send(self.ledger, waiting.transaction, after_save=False)
+            turn.now.append(Outgoing(self.ledger, waiting.transaction, waiting.body))
         self.timers.set(POST_TIMER, self._post_due())
 
     def ledger_letter(self, letter: Letter, turn: Turn) -> None:
         """An answer or an event. Only the ledger's own key is believed for an answer, only a proof for an event."""
-        if letter.signed.noun == "answer":
+        if letter.noun == "answer":
             if letter.sender != self.ledger:
                 return
-            answer = decode(letter.signed.body, Answer)
+            answer = decode(letter.body, Answer)
             waiting = self.pending.pop(answer.transaction, None)
             if waiting is not None:
                 self.answered(waiting.owner, waiting.transaction, answer, turn)
             self.timers.set(POST_TIMER, self._post_due())
             return
-        proven = decode(letter.signed.body, Proven)
+        proven = decode(letter.body, Proven)
         try:
             check_proven(proven, self.genesis, self.postbox)
         except QuorateError as fault:

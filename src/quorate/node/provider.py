@@ -17,7 +17,9 @@ from quorate.errors import BadCommitment, BadSeal, QuorateError, UserError
 from quorate.execute.engine import Engine, Limits, Task
 from quorate.jobs import lease
 from quorate.jobs.lease import LeaseState
-from quorate.model.assignment import Assignment, Brief
+from quorate.jobs.lease_state import brief_of
+from quorate.jobs.lease_statements import nothing_runs
+from quorate.model.assignment import Assignment
 from quorate.model.claim import INLINE_BYTES_MAX, Commit, Delivery
 from quorate.model.codec import Value, decode, encode, noun
 from quorate.model.effects import Check, Effect, Fetch, Post, Run, Send, Stop
@@ -124,22 +126,24 @@ class ProviderNode(PostingShell):
     # Letters
 
     def letter(self, letter: Letter, turn: Turn) -> None:
-        name = letter.signed.noun
+        name = letter.noun
         if name in ("answer", "proven"):
             self.ledger_letter(letter, turn)
         elif name == "brief":
-            self._remember(letter.signed.body)
+            self._remember(letter.body)
         elif name == "assignment":
-            self._assigned(letter, decode(letter.signed.body, Assignment), turn)
+            self._assigned(letter, decode(letter.body, Assignment), turn)
         elif name in ("round_close", "round_abort", "opening", "delivery_ack", "cancel_order"):
-            value: Any = decode(letter.signed.body, VALUES[name])
+            value: Any = decode(letter.body, VALUES[name])
+            if name == "cancel_order" and self._lease(value.agreement) is None:
+                turn.send(letter.sender, nothing_runs(value, self.node_id), after_save=False)
             self._received(value.agreement, letter, value, turn)
 
     def parcel(self, data: bytes) -> None:
         self._hold(blob_digest(data), data)
 
     def _remember(self, body: bytes) -> None:
-        brief = decode(body, Brief)
+        brief = brief_of(body)
         self._briefs[body_digest("agreement", brief.agreement.body)] = body
         if len(self._briefs) > BRIEFS_MAX:
             self._briefs.popitem(last=False)
@@ -153,11 +157,11 @@ class ProviderNode(PostingShell):
         brief = self._briefs.pop(value.agreement, None)
         if brief is None:
             return
-        context = decode(brief, Brief)
-        state, effects = lease.begin(letter.signed, brief, self.now())
-        evidence = (letter.signed, context.job, context.agreement, context.escrow.checkpoint)
-        self.keep_stamps((item for item in evidence if item.stamp in self._known(item)), turn)
-        self._became(value.agreement, state, turn)
+        state, effects = lease.begin(letter.evidence, brief, self.now())
+        context = state.context
+        evidence = (letter.evidence, context.job, context.agreement, context.escrow.checkpoint)
+        self.keep_stamps(item for item in evidence if item.stamp in self._known(item))
+        self._became(value.agreement, state, turn, save=False)
         self._carry_out(value.agreement, effects, turn)
 
     def _known(self, signed: Signed) -> tuple[Digest, ...]:
@@ -178,8 +182,8 @@ class ProviderNode(PostingShell):
         return state
 
     def _received(self, key: bytes, letter: Letter, value: Value, turn: Turn) -> None:
-        if letter.signed.noun in KEPT:
-            self.keep_stamps((letter.signed,), turn)
+        if letter.noun in KEPT:
+            self.keep_stamps((letter.evidence,))
         self._step(key, lease.Received(letter.sender, value, letter.signed), turn)
 
     def _step(self, key: bytes, event: lease.Event, turn: Turn) -> None:
@@ -239,15 +243,14 @@ class ProviderNode(PostingShell):
             self.spawn(self._deliver_result(effect.to, value))
             return
         if isinstance(value, Commit) and effect.after_save:
-            place = len(turn.later)
-            turn.signed.append(lambda signed: self._own_commit(key, signed[place]))
+            turn.signed.append(lambda signed: self._own_commit(key, signed[id(value)]))
         turn.send(effect.to, value, after_save=effect.after_save)
 
     def _own_commit(self, key: bytes, signed: Signed) -> None:
         def keep(turn: Turn) -> None:
             state = self.leases.get(key)
             if state is not None and state.commit is None:
-                self.keep_stamps((signed,), turn)
+                self.keep_stamps((signed,))
                 self._step(key, lease.OwnCommit(signed), turn)
 
         self.put(keep)
@@ -280,6 +283,7 @@ class ProviderNode(PostingShell):
     def _fetch(self, key: bytes, effect: Fetch, turn: Turn) -> None:
         lacking = tuple(d for d in effect.digests if d not in self._held and not self.world.blobs.has(d))
         if lacking:
+            self._step(key, lease.Lingering(), turn)
             turn.after.append(lambda: self._bring(key, lacking, effect.sources))
         else:
             self._step(key, lease.Fetched(()), turn)
@@ -291,7 +295,13 @@ class ProviderNode(PostingShell):
 
     async def _blob(self, digest: Digest) -> bytes | None:
         held = self._held.get(digest)
-        return held if held is not None else await self.world.blobs.get(digest)
+        if held is not None:
+            self._held.move_to_end(digest)
+            return held
+        data = await self.world.blobs.get(digest)
+        if data is not None:
+            self._hold(digest, data)
+        return data
 
     async def _sound(self, state: LeaseState, digest: Digest) -> bytes | None:
         """The blob; fetched again when the copy here has become corrupt, which reading it found out and removed."""
@@ -310,7 +320,7 @@ class ProviderNode(PostingShell):
             return
 
         def ran(turn: Turn) -> None:
-            turn.blobs.extend(blobs)
+            turn.blobs.extend(blob for blob in blobs if blob)
             self._step(key, event, turn)
 
         self.put(ran)
@@ -320,6 +330,7 @@ class ProviderNode(PostingShell):
         if self.engine.is_running(key):
             self.put(lambda turn: self._step(key, lease.Running(), turn))
         else:
+            self.put(lambda turn: self._step(key, lease.Lingering(), turn))
             self._tellings[key] = asyncio.get_running_loop().call_later(QUEUED_LOOK_S, self._tell_started, key)
 
     async def _execute(self, key: bytes, state: LeaseState) -> tuple[lease.Event | None, tuple[bytes, ...]]:
@@ -351,7 +362,7 @@ class ProviderNode(PostingShell):
         return lease.Ran(sealed.body, self.world.entropy.draw(32)), (sealed.result, sealed.log)
 
     def _hold(self, digest: bytes, data: bytes) -> None:
-        """Small blobs of jobs under way, at hand without a look into the store."""
+        """Small blobs of jobs under way and programs in use, at hand without a look into the store."""
         if len(data) <= INLINE_BYTES_MAX and digest not in self._held:
             self._held[digest] = data
             if len(self._held) > HELD_MAX:
@@ -393,7 +404,7 @@ class ProviderNode(PostingShell):
             settlement = decode(event, Settlement)
             state = self._lease(settlement.agreement)
             if state is not None and state.stage != "done":
-                self.keep_stamps((proven.checkpoint,), turn)
+                self.keep_stamps((proven.checkpoint,))
                 self._step(settlement.agreement, lease.Settled(settlement, proven), turn)
         elif kind is WindowsOpened:
             opened = decode(event, WindowsOpened)

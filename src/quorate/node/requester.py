@@ -10,12 +10,13 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from quorate.cohort.selection import wrapped_members
-from quorate.crypto.digests import blob_digest, body_digest
+from quorate.crypto.digests import EMPTY_BLOB, blob_digest, body_digest
 from quorate.crypto.signing import Identity
 from quorate.errors import IdempotencyConflict, InvalidField, QuorateError, UnknownJob
 from quorate.jobs import lifecycle
@@ -28,6 +29,7 @@ from quorate.jobs.state import (
     Received,
     Refused,
     Restarted,
+    Returned,
     Settled,
     Stored,
     Tick,
@@ -37,14 +39,24 @@ from quorate.jobs.state import (
 from quorate.model.agreement import EscrowOpened
 from quorate.model.assignment import Brief
 from quorate.model.codec import Value, decode, noun
-from quorate.model.effects import Conclude, Effect, Fetch, Keep, Match, Post, Send
+from quorate.model.effects import Effect, Fetch, Keep, Match, Post, Send
 from quorate.model.evidence import PARCEL_BYTES_MAX, Proven, Signed
 from quorate.model.job import Job
 from quorate.model.network import Genesis
 from quorate.model.offer import Offer
 from quorate.model.outcome import Receipt
 from quorate.model.settlement import Settlement
-from quorate.model.submission import Accepted, Draw, Draws, JobIds, Order, QuoteRequest, ResultView, Submission, Wraps
+from quorate.model.submission import (
+    Accepted,
+    Await,
+    Draws,
+    JobIds,
+    Order,
+    QuoteRequest,
+    ResultView,
+    Submission,
+    Wraps,
+)
 from quorate.model.transaction import Answer
 from quorate.model.units import Digest, JobId, Millis, NodeId
 from quorate.node import requester_views as views
@@ -54,12 +66,15 @@ from quorate.node.postbox import Letter
 from quorate.node.posting import POST_TIMER, PostingShell
 from quorate.node.shell import Turn, World, pack
 from quorate.node.trade import Trade
+from quorate.node.waiting import Waiting
 
 log = logging.getLogger("quorate.node")
 
 DONE_IN_MEMORY_MAX = 1_000
 """More than the saves under way hold: what is not saved yet must be found here."""
 STANDING_TIMER = b"\0standing"
+CANCEL_MS = 60_000
+"""Longest that a question to cancel is kept waiting for the guests to be gone."""
 KEPT = frozenset({"ack", "commit", "cancel_ack"})
 MEMBER_NOUNS = frozenset({"ack", "started", "commit", "opening", "delivery", "cancel_ack"})
 
@@ -79,7 +94,7 @@ class RequesterNode(PostingShell):
         self._agreements: dict[JobId, Signed] = {}
         self._client_keys: OrderedDict[bytes, bytes] = OrderedDict()
         self._decoder = msgspec.msgpack.Decoder(JobState)
-        self._changed = asyncio.Condition()
+        self._waiting = Waiting()
 
     def restore(self, turn: Turn) -> None:
         for _, row in self.world.store.scan("offer"):
@@ -98,28 +113,28 @@ class RequesterNode(PostingShell):
     # Letters
 
     def letter(self, letter: Letter, turn: Turn) -> None:
-        name = letter.signed.noun
+        name = letter.noun
         if name in ("answer", "proven"):
             self.ledger_letter(letter, turn)
         elif name == "standing":
-            self.trade.standing(letter.sender, letter.signed.body)
+            self.trade.standing(letter.sender, letter.body)
         elif name == "offer":
             self._offer(letter, turn)
         elif name in MEMBER_NOUNS:
-            value: Any = decode(letter.signed.body, VALUES[name])
+            value: Any = decode(letter.body, VALUES[name])
             job_id = self.by_agreement.get(value.agreement)
             if job_id is None:
                 return
             if name in KEPT:
-                self.keep_stamps((letter.signed,), turn)
+                self.keep_stamps((letter.evidence,))
             self._step(job_id, Received(letter.sender, value, letter.signed), turn)
 
     def _offer(self, letter: Letter, turn: Turn) -> None:
-        offer, key = decode(letter.signed.body, Offer), body_digest("offer", letter.signed.body)
+        offer, key = decode(letter.body, Offer), body_digest("offer", letter.body)
         if offer.provider == letter.sender and offer.network == self.network and not self.trade.knows(key):
-            self.keep_stamps((letter.signed,), turn)
-            turn.save("offer", key, msgspec.msgpack.encode(letter.signed))
-            self.trade.learn(letter.signed, offer)
+            self.keep_stamps((letter.evidence,))
+            turn.save("offer", key, msgspec.msgpack.encode(letter.evidence))
+            self.trade.learn(letter.evidence, offer)
 
     def _kept_offer(self, offer: Digest) -> Signed | None:
         row = self.world.store.load("offer", offer)
@@ -149,15 +164,13 @@ class RequesterNode(PostingShell):
             self._done[state.job_id] = state
             if len(self._done) > DONE_IN_MEMORY_MAX:
                 self._done.popitem(last=False)
-        turn.after.append(self._tell)
-
-    async def _tell(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
+        turn.after.append(partial(self._waiting.changed, state))
 
     def met(self, peer: NodeId, turn: Turn) -> None:
         if peer == self.ledger:
             self.timers.set(STANDING_TIMER, self.now())
+        for job_id in list(self.jobs):
+            self._step(job_id, Returned(peer), turn)
 
     def tick(self, key: bytes, turn: Turn) -> None:
         if key == POST_TIMER:
@@ -175,10 +188,12 @@ class RequesterNode(PostingShell):
             self.timers.set(key, Millis(max(due, self.now() + 50)) if due is not None else None)
 
     def _carry_out(self, job_id: JobId, effects: tuple[Effect, ...], turn: Turn) -> None:
+        kept = {EMPTY_BLOB}
+        briefs = [effect for effect in effects if isinstance(effect, Send) and isinstance(effect.value, Brief)]
+        if briefs:
+            self._send_along(job_id, briefs, turn)
         for effect in effects:
             if isinstance(effect, Send):
-                if isinstance(effect.value, Brief):
-                    self._send_along(job_id, effect, turn)
                 turn.send(effect.to, effect.value, after_save=effect.after_save)
             elif isinstance(effect, Post):
                 self.post(job_id, effect)
@@ -186,17 +201,19 @@ class RequesterNode(PostingShell):
                 self._match(job_id, turn)
             elif isinstance(effect, Keep):
                 turn.blobs.append(effect.data)
+                kept.add(blob_digest(effect.data))
+            elif isinstance(effect, Fetch) and kept.issuperset(effect.digests):
+                turn.after.append(lambda wish=effect: self._stored(job_id, wish.digests))  # type: ignore[misc]
             elif isinstance(effect, Fetch):
                 turn.after.append(lambda wish=effect: self._bring(job_id, wish))  # type: ignore[misc]
-            elif isinstance(effect, Conclude):
-                turn.after.append(self._tell)
 
-    def _send_along(self, job_id: JobId, brief: Send, turn: Turn) -> None:
+    def _send_along(self, job_id: JobId, briefs: Iterable[Send], turn: Turn) -> None:
         """A small input travels with the brief."""
         job = self.jobs[job_id].value
         data = self.world.blobs.read_range(job.input_digest, 0, PARCEL_BYTES_MAX + 1)
         if data is not None and len(data) <= PARCEL_BYTES_MAX:
-            turn.send_along(brief.to, data, after_save=brief.after_save)
+            for brief in briefs:
+                turn.send_along(brief.to, data, after_save=brief.after_save)
 
     def _match(self, job_id: JobId, turn: Turn) -> None:
         state = self.jobs[job_id]
@@ -204,13 +221,16 @@ class RequesterNode(PostingShell):
         self._step(job_id, event, turn)
 
     async def _bring(self, job_id: JobId, wish: Fetch) -> None:
-        missing = await self.fetcher.bring(wish.digests, wish.sources)
-        have = tuple(digest for digest in wish.digests if digest not in missing)
-        self.put(lambda turn: self._step(job_id, Stored(have), turn))
+        wanted = tuple(digest for digest in wish.digests if digest != EMPTY_BLOB)
+        missing = await self.fetcher.bring(wanted, wish.sources)
+        self._stored(job_id, tuple(digest for digest in wish.digests if digest not in missing))
+
+    def _stored(self, job_id: JobId, digests: tuple[Digest, ...]) -> None:
+        self.put(lambda turn: self._step(job_id, Stored(digests), turn))
 
     # Ledger
 
-    def spoke(self, owner: bytes, own: tuple[Signed, ...], turn: Turn) -> None:
+    def spoke(self, owner: bytes, own: tuple[Signed, ...]) -> None:
         if own[0].noun == "agreement":
             self._agreements[JobId(owner)] = own[0]
 
@@ -227,7 +247,7 @@ class RequesterNode(PostingShell):
             settlement = decode(event, Settlement)
             job_id = self.by_agreement.get(settlement.agreement)
             if job_id is not None:
-                self.keep_stamps((proven.checkpoint,), turn)
+                self.keep_stamps((proven.checkpoint,))
                 self._step(job_id, Settled(settlement, proven), turn)
 
     def _escrow_opened(self, event: EscrowOpened, proven: Proven, turn: Turn) -> None:
@@ -237,7 +257,7 @@ class RequesterNode(PostingShell):
             return
         # After a restart the agreement is signed once more: the same body, so the same agreement.
         signed = self._agreements.pop(job_id, None) or self.postbox.sign([state.terms])[0]
-        self.keep_stamps((proven.checkpoint, signed), turn)
+        self.keep_stamps((proven.checkpoint, signed))
         self._step(job_id, Opened(event, proven, signed), turn)
 
     # Desk
@@ -257,7 +277,8 @@ class RequesterNode(PostingShell):
         if submission.blobs:
             await self.world.blobs.put_many(submission.blobs)
         self._require_blobs(jobs, {blob_digest(data) for data in submission.blobs})
-        return Accepted(jobs=tuple(await self._in_turn(lambda turn: self._begin_all(submission.orders, turn))))
+        begun = await self._in_turn(lambda turn: self._begin_all(submission.orders, turn))
+        return Accepted(jobs=tuple(begun), draws=views.NO_DRAWS)
 
     def _admitted(self, order: Order) -> Job:
         self.postbox.verify(order.job)
@@ -297,7 +318,7 @@ class RequesterNode(PostingShell):
 
     def _begin(self, order: Order, turn: Turn) -> JobId:
         job_id = JobId(body_digest("job", order.job.body))
-        self.keep_stamps((order.job,), turn)
+        self.keep_stamps((order.job,))
         if order.key:
             turn.save("client_key", self._client_key(order), job_id)
             self._client_keys[self._client_key(order)] = job_id
@@ -328,43 +349,11 @@ class RequesterNode(PostingShell):
 
     async def draws(self, ask: JobIds) -> Draws:
         """Draws of those jobs that wait for wraps, as soon as there is one."""
-        deadline = self.now() + min(ask.wait_ms, 60_000)
-        while True:
-            ready = [
-                self._draw(self.jobs[job]) for job in ask.jobs if job in self.jobs and self.jobs[job].stage == "wraps"
-            ]
-            ended = any(job not in self.jobs or self.jobs[job].stage not in ("matching", "escrow") for job in ask.jobs)
-            if ready or ended or not await self._change_before(deadline):
-                return Draws(draws=tuple(ready))
-
-    async def _change_before(self, deadline: int) -> bool:
-        left = deadline - self.now()
-        if left <= 0:
-            return False
-        async with self._changed:
-            try:
-                await asyncio.wait_for(self._changed.wait(), left / 1000)
-            except TimeoutError:
-                return False
-        return True
-
-    def _draw(self, state: JobState) -> Draw:
-        assert state.roster is not None
-        assert state.escrow is not None
-        assert state.agreement_signed is not None
-        offers = tuple(self.trade.signed_offer(entry.offer) for entry in state.roster.entries)
-        evidence = (state.agreement_signed, state.escrow.checkpoint, *offers)
-        return Draw(
-            job=state.job_id,
-            agreement=state.agreement_signed,
-            escrow=state.escrow,
-            roster=state.roster,
-            offers=offers,
-            bundles=tuple(
-                self.postbox.directory[signed.signer] for signed in {item.signer: item for item in evidence}.values()
-            ),
-            stamps=self.stamps.of(evidence),
-        )
+        early = [job for job in ask.jobs if job in self.jobs and not _past_draw(self.jobs[job])]
+        if len(early) == len(ask.jobs):
+            await self._waiting.until(_past_draw, early, least=1, timeout_ms=ask.wait_ms)
+        found = (self.jobs[job] for job in ask.jobs if job in self.jobs)
+        return views.draws([state for state in found if state.stage == "wraps"], self.postbox, self.trade)
 
     async def wrap(self, wraps: Wraps) -> None:
         """The client's wraps, for exactly the members that may be asked."""
@@ -395,24 +384,23 @@ class RequesterNode(PostingShell):
         return state
 
     def states(self) -> Iterable[JobState]:
-        """Newest first; those that ended long ago come from the store."""
-        rows = (self._decoder.decode(row) for _, row in self.world.store.scan("job"))
+        """Newest first, each as it stands now; those that ended long ago come from the store."""
+        live = {**self._done, **self.jobs}
+        rows = (live.get(JobId(key)) or self._decoder.decode(row) for key, row in self.world.store.scan("job"))
         return sorted(rows, key=lambda state: (state.submitted_ms, state.job_id), reverse=True)
 
-    async def wait(self, ask: JobIds) -> list[JobState]:
-        deadline = self.now() + min(ask.wait_ms, 60_000)
-        while True:
-            states = [self.state(job) for job in ask.jobs]
-            if all(state.stage == "done" for state in states) or not await self._change_before(deadline):
-                return states
+    async def wait(self, ask: Await) -> list[JobState]:
+        reached = _settled if ask.final else _ended
+        going_on = {job for job in ask.jobs if not reached(self.state(job))}
+        await self._waiting.until(reached, going_on, least=len(going_on), timeout_ms=ask.wait_ms)
+        return [self.state(job) for job in ask.jobs]
 
     async def cancel(self, job: JobId) -> JobState:
         """Returns when the job has ended: its guests are gone then."""
         if not self.state(job).ended_ms:
             await self._in_turn(lambda turn: self._step(job, CancelAsked(), turn))
-            deadline = self.now() + 60_000
-            while not self.state(job).ended_ms and await self._change_before(deadline):
-                pass
+        if not self.state(job).ended_ms:
+            await self._waiting.until(_ended, (job,), least=1, timeout_ms=CANCEL_MS)
         return self.state(job)
 
     async def receipt(self, job: JobId) -> Receipt:
@@ -426,3 +414,15 @@ class RequesterNode(PostingShell):
 
     def overview(self) -> dict[str, object]:
         return views.overview(self, self.ledger, self.trade, len(self.jobs))
+
+
+def _past_draw(state: JobState) -> bool:
+    return state.stage not in ("matching", "escrow")
+
+
+def _ended(state: JobState) -> bool:
+    return bool(state.ended_ms)
+
+
+def _settled(state: JobState) -> bool:
+    return state.stage == "done"

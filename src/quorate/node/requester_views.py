@@ -3,19 +3,45 @@ changes anything."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from quorate import errors
 from quorate.errors import JobError, NotFinished, QuorateError
+from quorate.jobs.clocks import ADVICE
 from quorate.jobs.conclude import receipt as concluded
 from quorate.jobs.state import TERMINAL, JobState
 from quorate.jobs.statements import own_statements
 from quorate.model.evidence import Signed
 from quorate.model.network import Genesis
 from quorate.model.outcome import Receipt
-from quorate.model.submission import Delivered, ResultView
-from quorate.model.units import MicroCredits, NodeId
+from quorate.model.submission import Delivered, Draw, Draws, ResultView
+from quorate.model.units import Digest, MicroCredits, NodeId
 from quorate.node.postbox import Postbox
 from quorate.node.shell import Shell
 from quorate.node.trade import Trade
+
+NO_DRAWS = Draws(draws=(), rosters=(), offers=(), bundles=(), stamps=())
+
+
+def draws(states: Sequence[JobState], postbox: Postbox, trade: Trade) -> Draws:
+    """The draws of jobs that wait for wraps, with what they rest on: each roster, offer, bundle and stamp once."""
+    drawn, rosters = [], {}
+    for state in states:
+        assert state.agreement_signed is not None
+        assert state.escrow is not None
+        assert state.roster is not None
+        drawn.append(Draw(job=state.job_id, agreement=state.agreement_signed, escrow=state.escrow))
+        rosters[state.terms.roster] = state.roster
+    named = dict.fromkeys(entry.offer for roster in rosters.values() for entry in roster.entries)
+    offers = tuple(trade.signed_offer(Digest(offer)) for offer in named)
+    evidence = (*(draw.agreement for draw in drawn), *(draw.escrow.checkpoint for draw in drawn), *offers)
+    return Draws(
+        draws=tuple(drawn),
+        rosters=tuple(rosters.values()),
+        offers=offers,
+        bundles=tuple(postbox.directory[signer] for signer in dict.fromkeys(item.signer for item in evidence)),
+        stamps=postbox.stamps.of(evidence),
+    )
 
 
 def result(state: JobState) -> ResultView:
@@ -48,7 +74,7 @@ def ending(state: JobState) -> QuorateError:
     kind = getattr(errors, state.error, None)
     if not (isinstance(kind, type) and issubclass(kind, QuorateError)):
         kind = JobError
-    return kind(state.detail or state.condition, field="job")
+    return kind(state.detail or state.condition, field="job", fix=ADVICE.get(state.error, ""))
 
 
 def paid(state: JobState) -> int:

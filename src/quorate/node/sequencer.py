@@ -82,11 +82,11 @@ class SequencerNode(Shell):
     # Letters --------
 
     def letter(self, letter: Letter, turn: Turn) -> None:
-        name = letter.signed.noun
+        name = letter.noun
         if name in KINDS:
-            self._batch.append(read_transaction(name, letter.signed.body, letter.sender))
+            self._batch.append(read_transaction(name, letter.body, letter.sender))
         elif name == "ask_standing":
-            decode(letter.signed.body, AskStanding)
+            decode(letter.body, AskStanding)
             turn.send(letter.sender, self._standing(), after_save=False)
 
     def _standing(self) -> Standing:

@@ -19,12 +19,13 @@ import msgspec
 from quorate.crypto.signing import Identity
 from quorate.errors import QuorateError
 from quorate.model.codec import Value, decode, encode
+from quorate.model.effects import Post
 from quorate.model.evidence import Hello, Signed
 from quorate.model.network import Genesis
 from quorate.model.signature import Stamp
 from quorate.model.units import Digest, Millis, NodeId
 from quorate.node.fetching import Fetcher, Shelf
-from quorate.node.postbox import Directory, Letter, Postbox, StampBook
+from quorate.node.postbox import Directory, Letter, Outgoing, Postbox, StampBook
 from quorate.ports import Clock, Entropy, Row, Store, Transport
 
 log = logging.getLogger("quorate.node")
@@ -51,16 +52,18 @@ class World(NamedTuple):
 
 
 class Turn:
-    """What one turn gathers: blobs and rows to save, letters to send now and after the save, and work to begin after
-    it."""
+    """What one turn gathers: blobs and rows to save, letters to send now and after the save, wishes of machines to post
+    to the ledger, and work to begin after it. `signed` listeners are given the evidence by the identity of its
+    value."""
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, bytes], bytes | None] = {}
-        self.now: list[tuple[NodeId, Value]] = []
+        self.now: list[Outgoing] = []
         self.parcels_now: dict[NodeId, list[bytes]] = {}
         self.parcels_later: dict[NodeId, list[bytes]] = {}
-        self.later: list[tuple[NodeId, Value]] = []
-        self.signed: list[Callable[[list[Signed]], None]] = []
+        self.later: list[Outgoing] = []
+        self.posts: list[tuple[bytes, Post]] = []
+        self.signed: list[Callable[[dict[int, Signed]], None]] = []
         self.after: list[Callable[[], Awaitable[None] | None]] = []
         self.blobs: list[bytes] = []
         self.failed: list[Callable[[QuorateError], None]] = []
@@ -69,7 +72,7 @@ class Turn:
         self.rows[(kind, key)] = value
 
     def send(self, peer: NodeId, value: Value, *, after_save: bool) -> None:
-        (self.later if after_save else self.now).append((peer, value))
+        (self.later if after_save else self.now).append(Outgoing(peer, value))
 
     def send_along(self, peer: NodeId, data: bytes, *, after_save: bool) -> None:
         """A small blob ahead of the letters to `peer` of the same kind."""
@@ -142,6 +145,7 @@ class Shell:
         self.stamps = StampBook(self._load_stamp)
         self.postbox = Postbox(identity, network, directory, self.stamps, world.entropy.draw)
         self._kept_stamps: set[Digest] = set()
+        self._riders: dict[tuple[str, bytes], bytes | None] = {}
         self._inbox: list[Callable[[Turn], None]] = []
         self._wake = asyncio.Event()
         self._idle_saves = asyncio.Semaphore(SAVES_IN_FLIGHT_MAX)
@@ -168,6 +172,10 @@ class Shell:
 
     def end_of_turn(self, turn: Turn) -> None:
         """After everything that had arrived was stepped."""
+
+    def posted(self, posts: Iterable[tuple[bytes, Post]], signed: dict[int, Signed]) -> Iterable[Outgoing]:
+        """The transactions of a turn, with this node's own signed statements in them."""
+        return ()
 
     def awaiting(self) -> frozenset[NodeId]:
         """Peers that wait for something from here, and want a sign of life every second."""
@@ -233,7 +241,10 @@ class Shell:
                 work(turn)
             self.end_of_turn(turn)
             self._post_now(turn)
-            if turn.rows or turn.later or turn.after or turn.blobs:
+            if turn.rows:
+                turn.rows = self._riders | turn.rows
+                self._riders = {}
+            if turn.rows or turn.later or turn.posts or turn.after or turn.blobs:
                 self.spawn(self._finish(turn))
             else:
                 self._idle_saves.release()
@@ -241,8 +252,8 @@ class Shell:
 
     def _post_now(self, turn: Turn) -> None:
         if turn.now:
-            envelopes, _ = self.postbox.seal(turn.now, turn.parcels_now)
-            self.spawn(self._deliver(envelopes))
+            signed = self.postbox.sign_evidence(letter.value for letter in turn.now)
+            self.spawn(self._deliver(self.postbox.seal(turn.now, signed, turn.parcels_now)))
 
     async def _finish(self, turn: Turn) -> None:
         earlier, saved = self._saved, asyncio.get_running_loop().create_future()
@@ -259,11 +270,13 @@ class Shell:
             raise
         finally:
             self._idle_saves.release()
-        if turn.later:
-            envelopes, signed = self.postbox.seal(turn.later, turn.parcels_later)
+        if turn.later or turn.posts:
+            own = (value for _, wish in turn.posts for value in wish.own)
+            signed = self.postbox.sign_evidence((*(letter.value for letter in turn.later), *own))
             for listener in turn.signed:
                 listener(signed)
-            await self._deliver(envelopes)
+            letters = (*turn.later, *self.posted(turn.posts, signed))
+            await self._deliver(self.postbox.seal(letters, signed, turn.parcels_later))
         for work in turn.after:
             pending = work()
             if pending is not None:
@@ -318,8 +331,7 @@ class Shell:
         awaiting = self.awaiting()
         if awaiting:
             hello = self.hello()
-            envelopes, _ = self.postbox.seal([(peer, hello) for peer in awaiting])
-            self.spawn(self._deliver(envelopes))
+            self.spawn(self._deliver(self.postbox.seal([Outgoing(peer, hello) for peer in awaiting], {})))
 
     def _tick_all(self, keys: Iterable[bytes], turn: Turn) -> None:
         for key in keys:
@@ -346,31 +358,31 @@ class Shell:
 
     # Mail
 
-    async def _arrived(self, hint: NodeId, message: bytes) -> None:
+    async def _arrived(self, sender: NodeId, message: bytes) -> None:
         if len(self._inbox) < INBOX_MAX:
-            self.put(lambda turn: self._open(message, turn))
+            self.put(lambda turn: self._open(sender, message, turn))
 
-    def _open(self, message: bytes, turn: Turn) -> None:
+    def _open(self, sender: NodeId, message: bytes, turn: Turn) -> None:
         try:
-            mail = self.postbox.open(message)
+            mail = self.postbox.open(sender, message)
         except QuorateError as fault:
-            log.warning("refused mail: %s", fault)
+            log.warning("refused mail of %s: %s", sender.hex()[:8], fault)
             return
-        self.heard[mail.sender] = self.now()
+        self.heard[sender] = self.now()
         for parcel in mail.parcels:
             self.parcel(parcel)
         for letter in mail.letters:
             try:
-                if letter.signed.noun == "hello":
+                if letter.noun == "hello":
                     self._greeted(letter)
                 else:
                     self.letter(letter, turn)
             except QuorateError as fault:
-                log.warning("refused %s of %s: %s", letter.signed.noun, letter.sender.hex()[:8], fault)
+                log.warning("refused %s of %s: %s", letter.noun, letter.sender.hex()[:8], fault)
 
     def _greeted(self, letter: Letter) -> None:
         """A peer says which time it reads: civil time dates offers and jobs, so clocks must roughly agree."""
-        skew = decode(letter.signed.body, Hello).now_ms - self.world.clock.now_ms()
+        skew = decode(letter.body, Hello).now_ms - self.world.clock.now_ms()
         if abs(skew) > CLOCK_SKEW_MS_MAX and letter.sender not in self.skewed:
             log.warning("the clock of %s differs by %d ms: set the clocks", letter.sender.hex()[:8], skew)
         if abs(skew) > CLOCK_SKEW_MS_MAX:
@@ -379,17 +391,18 @@ class Shell:
             self.skewed.pop(letter.sender, None)
 
     def _load_stamp(self, key: Digest) -> Stamp | None:
-        row = self.world.store.load("stamp", key)
+        row = self._riders.get(("stamp", key)) or self.world.store.load("stamp", key)
         return decode(row, Stamp) if row is not None else None
 
-    def keep_stamps(self, statements: Iterable[Signed], turn: Turn) -> None:
-        """What a saved state quotes must be verifiable after a restart: its stamps are saved with it, each once."""
+    def keep_stamps(self, statements: Iterable[Signed]) -> None:
+        """What a saved state quotes must be verifiable after a restart: its stamps are saved with it, each once. They
+        are worth no save of their own, and ride along with the next."""
         for statement in statements:
             if statement.stamp not in self._kept_stamps:
                 if len(self._kept_stamps) > 20_000:
                     self._kept_stamps.clear()
                 self._kept_stamps.add(statement.stamp)
-                turn.save("stamp", statement.stamp, encode(self.stamps.get(statement.stamp)))
+                self._riders["stamp", statement.stamp] = encode(self.stamps.get(statement.stamp))
 
     # Blobs
 

@@ -9,7 +9,7 @@ and nobody is blamed for it.
 from __future__ import annotations
 
 from quorate.crypto.commitments import InputCommitment, check_input
-from quorate.crypto.digests import value_digest
+from quorate.crypto.digests import remembered_digest
 from quorate.crypto.ristretto import Point
 from quorate.crypto.sealing import InputSecret, check_out_key, log_tag, open_input, out_key, result_tag, seal_to
 from quorate.crypto.signing import Draw
@@ -32,7 +32,7 @@ def input_info(job: Job, agreement: Digest, recipient: NodeId, seal_public: byte
     return wrap_info(
         WrapInfo(
             network=job.core.network,
-            job=value_digest(job),
+            job=remembered_digest(job),
             agreement=agreement,
             sender=job.core.requester,
             recipient=recipient,
@@ -47,7 +47,7 @@ def output_info(job: Job, agreement: Digest, sender: NodeId, role: Role) -> byte
     return wrap_info(
         WrapInfo(
             network=job.core.network,
-            job=value_digest(job),
+            job=remembered_digest(job),
             agreement=agreement,
             sender=sender,
             recipient=job.core.requester,
@@ -62,7 +62,7 @@ class SealedTier:
         """Raises BadSeal or BadCommitment when anything about the input is not as committed."""
         info = input_info(job, place.agreement, place.member, place.seal_key.public)
         secret = InputSecret.from_bytes(unwrap(place.seal_key, wrapped, info))
-        plaintext = open_input(blob, secret, value_digest(job.core), Digest(job.key_commitment))
+        plaintext = open_input(blob, secret, remembered_digest(job.core), Digest(job.key_commitment))
         check_out_key(out_key(secret.content_key), Digest(job.out_key_commitment))
         check_input(InputCommitment(Point(job.pedersen), Digest(job.salted)), secret.salt, plaintext)
         return Opened(plaintext, secret)
@@ -70,10 +70,13 @@ class SealedTier:
     def seal(self, job: Job, place: Place, opened: Opened, execution: Execution, draw: Draw) -> Sealed:
         assert opened.secret is not None
         output, log = plain_outcome(execution)
-        key, job_id = out_key(opened.secret.content_key), value_digest(job)
+        key, job_id = out_key(opened.secret.content_key), remembered_digest(job)
         tags = result_tag(key, job_id, place.agreement, output), log_tag(key, job_id, place.agreement, log)
         blobs = (
             seal_to(job.core.result_key, output, output_info(job, place.agreement, place.member, "result"), draw),
-            seal_to(job.core.result_key, log, output_info(job, place.agreement, place.member, "log"), draw),
+            # An empty log has nothing to hide: its size, which is public, says all. Its tag is keyed like any other.
+            seal_to(job.core.result_key, log, output_info(job, place.agreement, place.member, "log"), draw)
+            if execution.log
+            else b"",
         )
         return Sealed(claim(execution, tags, blobs), *blobs)

@@ -20,6 +20,7 @@ from quorate.jobs import endings, lease, lifecycle, rounds
 from quorate.jobs.lease_state import LeaseState
 from quorate.jobs.state import JobState, Settled
 from quorate.ledger import closing, settle
+from quorate.model.effects import Run
 from quorate.verify import quorum, verdicts
 
 FLEET = {"providers": 20, "requesters": 2}
@@ -108,7 +109,7 @@ def claims_are_not_kept(patch: pytest.MonkeyPatch) -> None:
 
     def restarted(state: LeaseState, event: lease.Restarted, now: Any) -> Any:
         if state.stage == "committed":
-            state = msgspec.structs.replace(state, stage="running", body=None, nonce=b"", commit=None)
+            return msgspec.structs.replace(state, stage="running", body=None, nonce=b"", commit=None), (Run(),)
         return true(state, event, now)
 
     patch.setitem(lease.ANY, lease.Restarted, restarted)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate.adapters.keys import SECRET_BYTES_MAX, read_secret, write_secret
+from quorate.adapters.keys import SECRET_BYTES_MAX, read_secret, write_secret, write_secrets
 from quorate.errors import InvalidField, MissingKey, PolicyRefused, QuorateError, TooLarge, UnreadableFile, WorldError
 
 SECRET = bytes(range(32))
@@ -46,6 +46,21 @@ def test_a_key_is_never_overwritten(path: Path) -> None:
         write_secret(path, b"another")
     assert read_secret(path) == SECRET
     assert [file.name for file in path.parent.iterdir()] == ["node.key"]
+
+
+def test_many_secrets_at_once_are_each_a_file_of_their_own(path: Path) -> None:
+    secrets = {f"{number}.key": bytes([number]) * 32 for number in range(20)}
+    write_secrets(path.parent, secrets)
+    assert {file.name: read_secret(file) for file in path.parent.iterdir()} == secrets
+    assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
+
+
+def test_of_many_secrets_none_is_overwritten_either(path: Path) -> None:
+    write_secret(path, SECRET)
+    with pytest.raises(PolicyRefused, match="never overwritten"):
+        write_secrets(path.parent, {"a.key": b"new", path.name: b"another", "z.key": b"never reached"})
+    assert read_secret(path) == SECRET
+    assert not (path.parent / "z.key").exists()
 
 
 def test_a_link_is_not_written_through(path: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import shlex
 import subprocess
 import sys
@@ -16,9 +17,9 @@ from cyclopts import App
 from tests.support.terminal import Cli, cli_for
 
 from quorate.api import cli_tree, problems
-from quorate.errors import PathTooLong
+from quorate.errors import AboveCap, PathTooLong
 
-HEAVY = {"wasmtime", "zenoh", "fastapi", "cryptography", "httpx2", "uvicorn", "asyncio", "cbor2", "rich.markdown"}
+HEAVY = {"wasmtime", "zenoh", "fastapi", "cryptography", "h11", "uvicorn", "asyncio", "cbor2", "rich.markdown"}
 HELP_CPU_S_MAX = 0.3
 
 
@@ -57,6 +58,8 @@ def test_every_help_page_has_an_example_and_exit_codes(run: Cli, path: tuple[str
     assert "\nExample:\n  quorate " in done.out
     assert "\nExit codes:\n" in done.out
     assert max(len(line) for line in done.out.splitlines()) <= 80
+    codes = [line for line in done.out.partition("Exit codes:\n")[2].splitlines() if line.strip()[0].isdigit()]
+    assert all(line[4].isdigit() for line in codes), "the codes stand in one column"
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=named)
@@ -77,7 +80,7 @@ def test_every_example_parses(path: tuple[str, ...]) -> None:
 def test_every_verb_takes_json_and_home(run: Cli, path: tuple[str, ...]) -> None:
     page = run(*path, "--help").out
     assert "--home" in page
-    assert "--json" in page or path == ("completion",)
+    assert "--json" in page
 
 
 def test_no_command_at_all_shows_the_help(run: Cli) -> None:
@@ -95,13 +98,14 @@ def test_version_is_one_word(run: Cli) -> None:
     [
         (("nope",), "nope"),
         (("localnet", "upp"), 'Did you mean "up"?'),
+        (("compute", "statsu"), "quote, result, ...; fix: "),
         (("localnet", "up", "--nodes", "three"), "--nodes"),
         (("localnet", "up", "--nodes"), "--nodes: missing"),
         (("compute", "submit"), "--wasm: missing"),
         (("compute", "submit", "--wasm", "a.wasm", "--proof", "stark"), "--proof"),
         (("compute", "submit", "--wasm", "a.wasm", "extra"), "extra"),
-        (("compute", "status"), "missing"),
-        (("verify",), "missing"),
+        (("compute", "status"), "error: JOB: missing"),
+        (("verify",), "error: RECEIPT: missing"),
         (("completion", "tcsh"), "tcsh"),
     ],
 )
@@ -266,3 +270,23 @@ def test_the_bash_completion_completes(run: Cli, tmp_path: Path) -> None:
     """
     done = subprocess.run(["bash", "-c", lines], capture_output=True, text=True, timeout=30)
     assert done.stdout.split() == ["submit"]
+
+
+def test_a_completion_script_comes_as_json_too(run: Cli) -> None:
+    told = json.loads(run("completion", "fish", "--json").out)
+    assert (told["shell"], told["script"]) == ("fish", run("completion", "fish").out.removesuffix("\n"))
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_a_table_breaks_no_word_on_a_narrow_terminal(columns: int) -> None:
+    told = re.sub("\x1b\\[[0-9]*m", "", on_a_terminal("doctor", COLUMNS=str(columns)))
+    assert max(len(line) for line in told.splitlines() if "/" not in line) <= columns
+    for word in ("unprivileged", "not_dumpable", "parent_death", "processor", "attestation"):
+        assert word in told
+
+
+def test_the_advice_on_a_job_names_options(run: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "quorate.node.localnet.status", broken(AboveCap("300", field="memory_bytes", fix="lower memory_bytes"))
+    )
+    assert run("localnet", "status").err == "quorate: error: memory_bytes: 300; fix: lower --memory-mib\n"

@@ -118,7 +118,7 @@ async def test_watch_tells_each_change_until_the_end(ask: Asked, desk: BoxedDesk
         "state: executing (2/3 validators replied)",
         "state: timed out",
     ]
-    assert (done.code, done.err) == (56, "quorate: error: job: no member finished in 30 s\n")
+    assert (done.code, done.err) == (56, "quorate: error: job: no member finished in 30 s; fix: raise --run-seconds\n")
 
 
 async def test_watch_as_json_is_one_document_a_line(ask: Asked, private: tuple[str, ...], desk: BoxedDesk) -> None:
@@ -235,7 +235,9 @@ async def test_run_ends_with_the_error_of_its_job(ask: Asked, desk: BoxedDesk, p
     desk.end(JobId(bytes.fromhex(only_job(desk))), "rejected", "JobRejected", "1 of 3 claims agree, 3 needed")
     done = await running
     assert (done.code, done.out) == (52, "")
-    assert done.err.splitlines()[-1] == "quorate: error: job: 1 of 3 claims agree, 3 needed"
+    assert done.err.splitlines()[-1] == (
+        "quorate: error: job: 1 of 3 claims agree, 3 needed; fix: quorate compute explain shows who said what"
+    )
 
 
 async def test_logs_are_opened_with_the_same_key(ask: Asked, desk: BoxedDesk, private: tuple[str, ...]) -> None:

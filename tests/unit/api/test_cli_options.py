@@ -145,6 +145,7 @@ def test_what_contradicts_itself_or_has_no_sense_is_refused_by_its_name(
     with pytest.raises(kind) as caught:
         draft_of(JobOptions(wasm=module, **options))
     assert field in caught.value.field
+    assert caught.value.fix
 
 
 @pytest.mark.parametrize(
@@ -162,13 +163,22 @@ def test_what_contradicts_itself_or_has_no_sense_is_refused_by_its_name(
 def test_a_file_that_is_no_fitting_module_is_refused(tmp_path: Path, content: bytes, kind: type[UserError]) -> None:
     path = tmp_path / "module"
     path.write_bytes(content)
-    with pytest.raises(kind):
+    with pytest.raises(kind) as caught:
         draft_of(JobOptions(wasm=path))
+    assert caught.value.field
+    assert caught.value.fix
+
+
+def test_a_fault_in_the_text_form_is_told_with_its_place(tmp_path: Path) -> None:
+    with pytest.raises(MalformedModule, match="at line 2, column 8") as caught:
+        draft_of(JobOptions(wasm=text_module(tmp_path, "(module\n (func x))")))
+    assert str(caught.value).count("\n") == 0
 
 
 def test_a_forbidden_import_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ForbiddenImport, match="clock_time_get"):
+    with pytest.raises(ForbiddenImport, match="clock_time_get") as caught:
         draft_of(JobOptions(wasm=text_module(tmp_path, CLOCK)))
+    assert caught.value.fix == "build the module without it", "not what no option can do"
     with pytest.raises(ForbiddenImport, match="proc_exit"):
         draft_of(JobOptions(wasm=text_module(tmp_path, COMMAND), profile="pure"))
 
@@ -189,6 +199,7 @@ def test_an_input_over_its_size_is_refused_without_being_read_whole(module: Path
     with pytest.raises(TooLarge) as caught:
         draft_of(JobOptions(wasm=module, input=path, private=True))
     assert caught.value.field == "input"
+    assert caught.value.fix
     assert not isinstance(caught.value, AboveCap)
 
 

@@ -199,6 +199,11 @@ def test_a_socket_path_that_does_not_fit_is_told(tmp_path: Path) -> None:
     assert not doctor.socket_facts(Path("/tmp") / ("q" * 100))["fits"]
 
 
+def test_doctor_says_what_to_do_about_a_home_that_is_too_deep(run: Cli) -> None:
+    assert "too long" not in run("doctor").err
+    assert "too long for a socket; choose a shorter QUORATE_HOME" in run("doctor", "--home", "/tmp/" + "q" * 100).err
+
+
 def test_the_shipped_examples_are_found() -> None:
     assert example("aggregation", "aggregation.wasm").read_bytes().startswith(b"\0asm")
     with pytest.raises(UnreadableFile, match="not installed"):

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.support.desks import ECHO, BoxedDesk, open_door
+from tests.support.desks import ECHO, BoxedDesk, Draw, open_door
 
 from quorate.api.builder import Draft, Job
 from quorate.api.client import Client, aconnect, connect
+from quorate.api.courier import Courier
 from quorate.errors import (
     BadCommitment,
+    BadSignature,
     IdempotencyConflict,
     InvalidField,
     JobCancelled,
@@ -27,7 +29,7 @@ from quorate.errors import (
     WorldError,
     WrongKey,
 )
-from quorate.model.submission import Draw
+from quorate.model.claim import INLINE_BYTES_MAX
 from quorate.model.units import JobId
 
 
@@ -72,6 +74,63 @@ async def test_many_jobs_in_batches(client: Client, desk: BoxedDesk, private_dra
     assert len(set(jobs)) == 140
     assert len(desk.submissions) == 3
     assert sum(blob == private_draft.module for item in desk.submissions for blob in item.blobs) == 1
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the client asks the door, in order."""
+    seen: list[str] = []
+    send = Courier.send
+
+    async def counted(courier: Courier, method: str, path: str, *more: object) -> bytes:
+        seen.append(f"{method} {path}")
+        return await send(courier, method, path, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Courier, "send", counted)
+    return seen
+
+
+async def test_a_job_takes_three_questions_and_a_public_one_two(
+    client: Client, asked: list[str], private_draft: Draft, public_draft: Draft
+) -> None:
+    await client.submit(public_draft)  # the program is there from now on
+    asked.clear()
+    assert (await client.wait(await client.submit(private_draft))).decrypt() == b"PRIVATE WORDS"
+    assert asked == ["POST /v1/jobs", "POST /v1/wraps", "POST /v1/wait"]
+    asked.clear()
+    assert (await client.wait(await client.submit(public_draft))).decrypt() == b"PUBLIC WORDS"
+    assert asked == ["POST /v1/jobs", "POST /v1/wait"]
+
+
+async def test_a_job_is_waited_for_by_the_beginning_of_its_id_too(client: Client, private_draft: Draft) -> None:
+    job = await client.submit(private_draft)
+    assert (await client.wait(job[:12])).decrypt() == b"PRIVATE WORDS"
+    with pytest.raises(UnknownJob):
+        await client.wait("0" * 64)
+    with pytest.raises(InvalidField):
+        await client.wait("xyz")
+
+
+async def test_a_copy_that_is_large_does_not_come_along(client: Client, asked: list[str]) -> None:
+    large = bytes(INLINE_BYTES_MAX)
+    draft = Job.builder().wasm(ECHO).private_input(large).with_ownership_proof().proof("trust").build()
+    assert (await client.wait(await client.submit(draft))).decrypt() == large
+    assert asked[-2:-1] == ["POST /v1/wait"]
+    assert asked[-1].startswith("GET /v1/blobs/")
+
+
+async def test_a_fault_after_the_jobs_were_taken_costs_no_key(
+    client: Client, home: Path, desk: BoxedDesk, private_draft: Draft
+) -> None:
+    """The node took the job and then has no draw to show: the keys stay, for the job may go on."""
+
+    async def refuse(ask: object) -> None:
+        raise BadSignature("its stamp is missing", field="stamp")
+
+    desk.draws = refuse  # type: ignore[assignment, method-assign]
+    with pytest.raises(BadSignature):
+        await client.submit(private_draft)
+    assert len(desk.jobs) == len(list((home / "client" / "jobs").iterdir())) == 1
 
 
 async def test_one_key_is_one_job(client: Client, desk: BoxedDesk, private_draft: Draft, public_draft: Draft) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.support.desks import BoxedDesk, Party, make_box
+from tests.support.desks import BoxedDesk, Draw, Party, make_box, together
 
 from quorate.api.builder import Draft
 from quorate.api.client import Client
@@ -25,7 +25,6 @@ from quorate.model.agreement import Agreement, EscrowOpened
 from quorate.model.codec import decode, encode
 from quorate.model.identity import Suite
 from quorate.model.policy import Policy, Proof
-from quorate.model.submission import Draw
 from quorate.model.units import JobId, Millis
 
 NOW = Millis(1_800_000_000_000)
@@ -46,7 +45,9 @@ class Scene:
 
     def check(self, draw: Draw) -> tuple[bytes, ...]:
         notary = Notary(self.box.client, self.box.genesis, os.urandom)
-        return tuple(offer.provider for offer in notary.check(draw, self.job, self.sealed.job_id).offers)
+        evidence = notary.evidence(together([draw]))
+        drawn = notary.check(draw.alone, evidence, self.job, self.sealed.job_id)
+        return tuple(offer.provider for offer in drawn.offers)
 
     def agreed(self, signer: Party | None = None, **changes: Any) -> Draw:
         """The draw with another agreement, signed, with an escrow of its own."""

@@ -26,7 +26,7 @@ from quorate.crypto.digests import blob_digest
 from quorate.errors import NetworkRunning, PathTooLong, WorldError
 from quorate.model.codec import decode, encode
 from quorate.model.network import Genesis
-from quorate.model.submission import JobIds, ResultView
+from quorate.model.submission import Await, JobIds, ResultView, Submission
 from quorate.model.units import JobId
 
 PROBLEM = "application/problem+json"
@@ -81,13 +81,17 @@ async def test_bytes_that_are_not_the_canonical_value(http: httpx2.AsyncClient, 
 
 
 async def test_a_question_may_not_wait_for_ever(http: httpx2.AsyncClient) -> None:
-    body = encode(JobIds(jobs=(), wait_ms=60_001))
-    assert refused(await http.post("/v1/wait", content=body), 422, "InvalidField")["field"] == "wait_ms"
-    refused(await http.post("/v1/draws", content=body), 422, "InvalidField")
+    asked = (
+        ("/v1/wait", Await(jobs=(), wait_ms=60_001, final=True, results=True)),
+        ("/v1/draws", JobIds(jobs=(), wait_ms=60_001)),
+        ("/v1/jobs", Submission(orders=(), stamps=(), bundles=(), blobs=(), wait_ms=60_001)),
+    )
+    for path, question in asked:
+        assert refused(await http.post(path, content=encode(question)), 422, "InvalidField")["field"] == "wait_ms"
 
 
 async def test_a_question_may_not_wait_backwards(http: httpx2.AsyncClient) -> None:
-    body = encode(JobIds(jobs=(), wait_ms=-1))
+    body = encode(Await(jobs=(), wait_ms=-1, final=True, results=False))
     refused(await http.post("/v1/wait", content=body), 400, "MalformedBytes")
 
 
@@ -208,7 +212,7 @@ async def test_closing_does_not_wait_for_a_reader_that_waits(desk: BoxedDesk, tm
         await asyncio.sleep(0.01)
     transport = httpx2.AsyncHTTPTransport(uds=str(path))
     async with httpx2.AsyncClient(transport=transport, base_url="http://door") as http:
-        body = encode(JobIds(jobs=(), wait_ms=60_000))
+        body = encode(Await(jobs=(), wait_ms=60_000, final=True, results=False))
         desk.wait = lambda ask: asyncio.sleep(60)  # type: ignore[assignment, method-assign]
         waiting = asyncio.create_task(http.post("/v1/wait", content=body, timeout=60))
         await asyncio.sleep(0.2)

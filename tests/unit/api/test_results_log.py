@@ -13,7 +13,7 @@ from quorate.api.builder import Draft
 from quorate.api.draws import Drawn
 from quorate.api.results import Keys, read_log, read_output
 from quorate.api.sealing import Parties, seal, wraps_of
-from quorate.crypto.digests import blob_digest
+from quorate.crypto.digests import EMPTY_BLOB, blob_digest
 from quorate.crypto.sealing import public_log_tag, public_result_tag, seal_to
 from quorate.errors import BadCommitment, NotFinished, WrongKey
 from quorate.execute.engine import Execution
@@ -80,14 +80,18 @@ class SealedCopies(NamedTuple):
 
 @pytest.fixture
 def sealed(desk: BoxedDesk, private_draft: Draft, parties: Parties) -> SealedCopies:
+    return published_copies(desk, private_draft, parties, RAN)
+
+
+def published_copies(desk: BoxedDesk, private_draft: Draft, parties: Parties, ran: Execution) -> SealedCopies:
     made = seal(private_draft, parties, NOW, os.urandom)
     assert made.keys is not None
     job, offers = decode(made.body, Job), tuple(offer for _, offer in desk.offers[:2])
     copies: list[tuple[NodeId, Any]] = []
-    for (party, _), wrap in zip(desk.offers, wraps_of(made.keys, Drawn(AGREEMENT, offers)).wraps, strict=False):
+    for (party, _), wrap in zip(desk.offers, wraps_of(job, made.keys, Drawn(AGREEMENT, offers)).wraps, strict=False):
         place = Place(party.node_id, AGREEMENT, party.seal_key)
         opened = SealedTier().open(job, place, wrap.sealed, made.blob)
-        copies.append((party.node_id, SealedTier().seal(job, place, opened, RAN, os.urandom)))
+        copies.append((party.node_id, SealedTier().seal(job, place, opened, ran, os.urandom)))
     vote = copies[0][1].body.vote
     published = Published(Keys(True, made.keys), made.job_id, (vote.tag, vote.log_tag))
     for member, copy in copies:
@@ -168,3 +172,56 @@ async def test_without_a_copy_there_is_no_log(public: Published) -> None:
     public.view = msgspec.structs.replace(public.view, delivered=())
     with pytest.raises(NotFinished, match="no log was delivered"):
         await public.log()
+
+
+SILENT = Execution(status=Status.SUCCESS, output=b"result", log=b"")
+
+
+def claim_empty(published: Published) -> None:
+    """Every copy says that there was no log."""
+    copies = tuple(msgspec.structs.replace(copy, log_digest=EMPTY_BLOB) for copy in published.view.delivered)
+    published.view = msgspec.structs.replace(published.view, delivered=copies)
+
+
+async def test_an_empty_log_is_not_sealed_not_fetched_and_still_voted_on(
+    desk: BoxedDesk, private_draft: Draft, parties: Parties
+) -> None:
+    published, job = published_copies(desk, private_draft, parties, SILENT)
+    assert [published.blobs[copy.log_digest] for copy in published.view.delivered] == [b"", b""]
+    claim_empty(published)
+    assert await published.log() == b""
+    assert published.asked == []
+    # A member that seals the empty log all the same has said the same.
+    other_log(SealedCopies(published, job), 0, b"")
+    assert await published.log() == b""
+
+
+async def test_a_log_with_lines_that_is_claimed_to_be_empty_is_refused(sealed: SealedCopies, public: Published) -> None:
+    published = sealed.published
+    first, second = published.view.delivered
+    hidden = msgspec.structs.replace(first, log_digest=EMPTY_BLOB)
+    published.view = msgspec.structs.replace(published.view, delivered=(hidden, second))
+    assert await published.log() == LINES, "the next copy is asked for"
+    for claimed in (published, public):
+        claim_empty(claimed)
+        with pytest.raises(BadCommitment, match="not what was agreed on") as refused:
+            await claimed.log()
+        assert refused.value.field == "tag"
+
+
+async def test_lines_in_the_place_of_an_empty_log_are_refused(
+    desk: BoxedDesk, private_draft: Draft, parties: Parties
+) -> None:
+    published, job = published_copies(desk, private_draft, parties, SILENT)
+    for place in range(2):
+        other_log(SealedCopies(published, job), place, b"invented")
+    with pytest.raises(BadCommitment, match="not what was agreed on"):
+        await published.log()
+
+
+async def test_no_bytes_stand_for_a_result(sealed: SealedCopies) -> None:
+    published = sealed.published
+    for copy in published.view.delivered:
+        published.blobs[copy.result_digest] = b""
+    with pytest.raises(WrongKey):
+        await read_output(published.view, published.keys, published.fetch)

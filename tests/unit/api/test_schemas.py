@@ -65,7 +65,7 @@ def test_a_round_counts_who_replied_and_still_holds_its_place(state: JobState, d
         audit_seed=bytes(32),
     )
     opening = {**in_round(*slots, close=close), "stage": "opening"}
-    assert at(state, **opening).line == "verifying (0/3 validators replied)"
+    assert at(state, **opening).line == "verifying (0/3 claims opened)"
 
 
 def test_an_ended_job_stands_still(state: JobState) -> None:

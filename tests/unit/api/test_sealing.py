@@ -49,7 +49,7 @@ def keys_of(sealed: SealedJob) -> JobKeys:
 
 def wrapped_for(sealed: SealedJob, desk: BoxedDesk) -> list[tuple[Any, bytes]]:
     offers = tuple(offer for _, offer in desk.offers[:2])
-    wraps = wraps_of(keys_of(sealed), Drawn(AGREEMENT, offers)).wraps
+    wraps = wraps_of(sealed.job, keys_of(sealed), Drawn(AGREEMENT, offers)).wraps
     return [(party, wrap.sealed) for (party, _), wrap in zip(desk.offers, wraps, strict=False)]
 
 
@@ -221,7 +221,7 @@ async def test_copies_that_open_to_something_else_are_not_the_result(
 
 def test_keys_survive_their_file(sealed: SealedJob, tmp_path: Path) -> None:
     keyring = Keyring(tmp_path)
-    keyring.save(keys_of(sealed))
+    keyring.save([keys_of(sealed)])
     loaded = keyring.load(sealed.job_id)
     assert loaded == keys_of(sealed)
     assert keyring.has(sealed.job_id)
@@ -236,7 +236,7 @@ def test_files_that_are_missing_damaged_or_anothers(
     keyring, other = Keyring(tmp_path), seal(private_draft, parties, NOW, os.urandom)
     with pytest.raises(MissingKey, match="no key for job"):
         keyring.load(sealed.job_id)
-    keyring.save(keys_of(sealed))
+    keyring.save([keys_of(sealed)])
     path = tmp_path / "jobs" / f"{sealed.job_id.hex()}.key"
     path.rename(path.with_name(f"{other.job_id.hex()}.key"))
     with pytest.raises(WrongKey, match="another job"):

@@ -27,7 +27,7 @@ def load(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
 
 
 def test_the_scripts_are_here() -> None:
-    assert SCRIPTS == ["contracts", "durable_jobs", "footprint", "private_quorum", "wasm_overhead"]
+    assert SCRIPTS == ["codec", "contracts", "durable_jobs", "footprint", "private_quorum", "wasm_overhead"]
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -169,6 +169,18 @@ def test_commits_are_those_of_the_store(load, tmp_path: Path) -> None:  # type: 
         store.execute("INSERT INTO t VALUES (?)", (number,))
     assert network._commits("node") - before == 7
     store.close()
+
+
+def test_both_sides_of_the_codec_make_the_same_of_every_value(load) -> None:  # type: ignore[no-untyped-def]
+    codec = load("codec")
+    made = codec.values()
+    assert len({type(value) for value in made}) == len(made)
+    for value in made:
+        data = codec.cbor2_encode(value)
+        assert codec.encode(value) == data
+        assert codec.cbor2_decode(data, type(value)) == codec.decode(data, type(value)) == value
+    with pytest.raises(AssertionError):
+        codec.cbor2_decode(data + b"\0", type(value))
 
 
 def test_the_one_second_kernel_is_the_same_on_both_sides(load, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

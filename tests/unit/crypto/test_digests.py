@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.crypto.digests import blob_digest, body_digest, digest, hkdf, keyed, value_digest, xof
+from quorate.crypto import digests
+from quorate.crypto.digests import blob_digest, body_digest, digest, digest_of_pairs, hkdf, keyed, value_digest, xof
 from quorate.model.codec import encode
 from quorate.model.identity import Suite
 
@@ -34,6 +36,42 @@ def test_digest_is_derive_key_mode_over_framed_parts():
     expected = blake3(frame(b"one", b"", b"three"), derive_key_context="quorate v1 some noun")
     assert digest("some noun", b"one", b"", b"three") == expected.digest()
     assert xof("some noun", 100, b"one", b"", b"three") == expected.digest(length=100)
+
+
+@pytest.mark.parametrize("count", range(6))
+@pytest.mark.parametrize("size", [0, 1, 32, 4095, 4096, 70_000])
+def test_any_number_of_parts_of_any_size_is_framed_alike(count: int, size: int):
+    parts = [bytes([at]) * size for at in range(count)]
+    assert digest("counted", *parts) == blake3(frame(*parts), derive_key_context="quorate v1 counted").digest()
+
+
+@pytest.mark.parametrize("left", [0, 31, 32, 33])
+@pytest.mark.parametrize("right", [0, 31, 32, 33])
+def test_a_digest_of_a_pair_is_that_of_two_parts(left: int, right: int):
+    of_pair = digest_of_pairs("pair")
+    for _ in range(2):  # the second finds what the first put back
+        assert of_pair(b"l" * left, b"r" * right) == digest("pair", b"l" * left, b"r" * right)
+
+
+def test_threads_do_not_share_a_hasher():
+    """Large parts are hashed without the interpreter's lock, so that another thread runs meanwhile."""
+    parts = [bytes([at]) * (1 << 20) for at in range(16)]
+    expected = [blake3(frame(part), derive_key_context="quorate v1 threads").digest() for part in parts]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(5):
+            assert list(pool.map(lambda part: digest("threads", part), parts)) == expected
+
+
+def test_a_part_that_is_no_bytes_spoils_nothing():
+    with pytest.raises(TypeError):
+        digest("spoilt", "text")  # type: ignore[arg-type]
+    assert digest("spoilt", b"a") == blake3(frame(b"a"), derive_key_context="quorate v1 spoilt").digest()
+
+
+def test_domains_named_by_peers_do_not_pile_up():
+    for number in range(5000):
+        assert digest(f"named by a peer {number}") != digest("ours")
+    assert len(digests._HASHERS) <= 1024
 
 
 def test_keyed_is_keyed_mode_over_domain_and_parts():

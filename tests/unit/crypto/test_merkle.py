@@ -80,3 +80,22 @@ def test_an_inner_node_is_not_a_leaf_of_a_smaller_tree():
 def test_a_tree_without_leaves_is_refused():
     with pytest.raises(ValueError):
         merkle.levels([])
+
+
+@given(st.integers(1, 40), st.data())
+def test_known_nodes_refuse_what_a_fresh_verifier_refuses(size: int, data: st.DataObject):
+    """Leaves in any order, one sibling of one path altered at some time."""
+    leaves = leaves_of(size)
+    tree = merkle.levels(leaves)
+    known: merkle.Known = {merkle.top(size): tree[-1][0]}
+    for index in data.draw(st.lists(st.integers(0, size - 1), min_size=1, max_size=12)):
+        path = list(merkle.path(tree, index))
+        if path and data.draw(st.booleans()):
+            path[data.draw(st.integers(0, len(path) - 1))] = digest("test leaf", b"altered")
+            before = dict(known)
+            with pytest.raises(BadSignature):
+                merkle.verify_known(known, leaves[index], index, size, path)
+            assert known == before
+        else:
+            merkle.verify_known(known, leaves[index], index, size, path)
+    assert all(tree[level][index] == node for (level, index), node in known.items())

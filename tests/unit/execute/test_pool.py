@@ -403,7 +403,7 @@ async def test_a_worker_imports_no_heavy_part_of_the_node():
         "fastapi",
         "cryptography",
         "nacl",
-        "httpx2",
+        "h11",
         "rich",
         "cyclopts",
         "numpy",

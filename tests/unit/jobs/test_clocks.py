@@ -9,9 +9,9 @@ import pytest
 from tests.support.job_town import LIMITS, Play, Sealed, Town, quorum
 
 from quorate import errors
+from quorate.crypto.digests import value_digest
 from quorate.jobs.clocks import OPEN_MS, RUN_GRACE_MS, SILENCE_MS, phase_deadline, running_clock
 from quorate.jobs.state import Matched, Opened, Tick
-from quorate.jobs.statements import assignment_digest
 from quorate.market.matching import Match, match
 from quorate.model.agreement import EscrowOpened
 from quorate.model.assignment import Ack, Assignment, Started
@@ -65,7 +65,7 @@ class Halted(Play):
             super()._assigned(member, value)
             return
         place = self._place(member, value.round)
-        self.hear(member, Ack(**place, assignment=assignment_digest(value), refusal=""))
+        self.hear(member, Ack(**place, assignment=value_digest(value), refusal=""))
         if self.lacks == "commit":
             self.hear(member, Started(**place))
 

@@ -261,6 +261,17 @@ def test_a_python_without_venv_is_told_the_package(
         bootstrap.make_environment()
 
 
+def test_a_python_whose_venv_cannot_be_imported_is_told_the_package_in_one_line(checkout: Path) -> None:
+    program = (
+        "import runpy, sys; sys.modules['venv'] = sys.modules['ensurepip'] = None; sys.argv = sys.argv[1:]; "
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    command = [HOST_PYTHON, "-c", program, "scripts/bootstrap.py", "base"]
+    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, timeout=120)
+    advice = "setup: this Python has no venv module; on Debian or Ubuntu: apt-get install python3-venv"
+    assert (done.returncode, lines_of_setup(done), done.stderr.count("\n")) == (1, [advice], 1)
+
+
 def test_a_python_without_ensurepip_uses_its_own_pip(checkout: Path, tmp_path: Path) -> None:
     """Debian without python3-venv but with python3-pip: that pip installs into the new environment."""
     program = (

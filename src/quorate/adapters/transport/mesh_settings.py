@@ -2,9 +2,10 @@
 
 A node's certificate is issued by the network's own authority, names the node (common name = node id in hex) and
 127.0.0.1, the only address used. Access rules are Zenoh's, by certificate common name: a peer may declare only its own
-inbox, blobs and liveliness, and messages for a node leave only towards that node's certificate. With `members` the
-rules name each one; without, every certificate of the authority may take part and only the shape of the keys is held,
-so that a certified peer could listen on another's inbox (it would see sealed messages and their sizes).
+inbox, blobs and liveliness, put only under its own name into the inboxes of others, and messages for a node leave only
+towards that node's certificate. So with `members` a message's sender is as sure as its certificate. Without, every
+certificate of the authority may take part and only the shape of the keys is held: a certified peer could listen on
+another's inbox (it would see sealed messages and their sizes) and use another's name. Nodes always name the members.
 Options are those of Zenoh 1.x, DEFAULT_CONFIG.json5.
 """
 
@@ -67,8 +68,13 @@ class Keys:
             raise InvalidField(f"{len(network)} bytes", field="network", limit=limit, fix="give the network id")
         return cls(f"q/{network[:_NETWORK_BYTES].hex()}")
 
-    def inbox(self, node: NodeId) -> str:
-        return f"{self.prefix}/{node.hex()}/in"
+    def inbox(self, node: NodeId, sender: NodeId | None = None) -> str:
+        """Where `sender` puts what is for `node`; without a sender, all of them."""
+        return f"{self.prefix}/{node.hex()}/in/{sender.hex() if sender is not None else '*'}"
+
+    def sender(self, key: str) -> NodeId:
+        """The last part of an inbox key. Raises ValueError for anything but a node id."""
+        return NodeId(bytes.fromhex(key[key.rindex("/") + 1 :]))
 
     def blob(self, node: NodeId) -> str:
         return f"{self.prefix}/{node.hex()}/blob"
@@ -179,7 +185,6 @@ def session_options(settings: MeshSettings) -> dict[str, str]:
 
 
 _OWNED = ["declare_subscriber", "declare_queryable", "liveliness_token", "reply"]
-_ADDRESSED = ["put", "query"]
 _WATCHED = ["liveliness_query", "declare_liveliness_subscriber"]
 
 
@@ -187,7 +192,7 @@ def access_rules(keys: Keys, node: NodeId, members: frozenset[NodeId] | None) ->
     """Deny by default; then, for each peer, its own keys inwards and messages to it outwards."""
     prefix, me = keys.prefix, node.hex()
     rules = [
-        _rule("to-me", "ingress", _ADDRESSED, (f"{prefix}/{me}/in", f"{prefix}/{me}/blob")),
+        _rule("ask-me", "ingress", ["query"], (f"{prefix}/{me}/blob",)),
         _rule("of-me", "egress", _OWNED, (f"{prefix}/{me}/**",)),
         _rule("watch-in", "ingress", _WATCHED, (f"{prefix}/*/up/*",)),
         _rule("watch-out", "egress", _WATCHED, (f"{prefix}/*/up/*",)),
@@ -197,11 +202,12 @@ def access_rules(keys: Keys, node: NodeId, members: frozenset[NodeId] | None) ->
     policies: list[dict[str, object]] = []
     others = ["*"] if members is None else sorted(member.hex() for member in members if member != node)
     for other in others:
-        own = (f"{prefix}/{other}/in", f"{prefix}/{other}/blob", f"{prefix}/{other}/up/*")
+        own = (f"{prefix}/{other}/in/*", f"{prefix}/{other}/blob", f"{prefix}/{other}/up/*")
         rules.append(_rule(f"of-{other}", "ingress", _OWNED, own))
-        rules.append(_rule(f"to-{other}", "egress", _ADDRESSED, own[:2]))
+        rules.append(_rule(f"from-{other}", "ingress", ["put"], (f"{prefix}/{me}/in/{other}",)))
+        rules.append(_rule(f"to-{other}", "egress", ["put", "query"], (f"{prefix}/{other}/in/{me}", own[1])))
         subjects.append({"id": other} if members is None else {"id": other, "cert_common_names": [other]})
-        policies.append({"subjects": [other], "rules": [*shared, f"of-{other}", f"to-{other}"]})
+        policies.append({"subjects": [other], "rules": [*shared, f"of-{other}", f"from-{other}", f"to-{other}"]})
     return {
         "enabled": True,
         "default_permission": "deny",

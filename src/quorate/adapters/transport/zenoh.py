@@ -1,7 +1,8 @@
 """Transport over Zenoh peers (eclipse-zenoh 1.10) with mutual TLS.
 
-Each node subscribes to its own inbox key, answers blob ranges on its own blob key and shows that it is up with a
-liveliness token. A message is a version byte, the sender's NodeId (a hint: what matters is signed) and the bytes. While
+Each node subscribes to its own inbox keys, one for each sender, answers blob ranges on its own blob key and shows that
+it is up with a liveliness token. A message is a version byte and the bytes; who sent it is in its key, which the access
+rules of `mesh_settings` tie to the certificate of the connection it came over. While
 two nodes are connected their messages arrive once and in order; a broken link loses what was under way and is made
 again within a second. Zenoh calls from its own threads: one reader thread takes messages off, everything crosses to
 the event loop over one `Bridge`, and everything that may wait (bulk, a peer that stopped reading) is done by worker
@@ -36,7 +37,7 @@ from quorate.adapters.transport.limits import (
     check_message,
     check_range,
 )
-from quorate.adapters.transport.mesh_settings import Keys, MeshSettings, check_settings, session_options
+from quorate.adapters.transport.mesh_settings import MEMBERS_MAX, Keys, MeshSettings, check_settings, session_options
 from quorate.errors import PortTaken, WorldError
 from quorate.model.units import DIGEST_BYTES, Digest, Millis, NodeId
 from quorate.ports import BlobSource, Handler
@@ -137,6 +138,7 @@ class _Link:
         self._wire_log = _open_wire_log(settings)
         self._header = _VERSION + settings.node
         self._lanes: dict[NodeId, Lane] = {}
+        self._senders: dict[str, NodeId] = {}
         self._serving: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._bridge = Bridge(self._loop)
@@ -177,13 +179,13 @@ class _Link:
                 self._lost += 1
                 return
             lane = self._open_lane(peer)
-        payload = self._header + message
+        payload = _VERSION + message
         self._observe(payload)
         lane.send(payload)
 
     def _open_lane(self, peer: NodeId) -> Lane:
         publisher = self._session.declare_publisher(
-            self._keys.inbox(peer),
+            self._keys.inbox(peer, self._node),
             congestion_control=zenoh.CongestionControl.BLOCK,
             reliability=zenoh.Reliability.RELIABLE,
             express=False,  # measured: same latency, ten times the throughput
@@ -221,31 +223,43 @@ class _Link:
             while True:
                 sample: zenoh.Sample | None = messages.recv()
                 while sample is not None:
-                    self._hand_over(sample.payload.to_bytes())
+                    self._hand_over(str(sample.key_expr), sample.payload.to_bytes())
                     sample = messages.try_recv()
         except zenoh.ZError:
             return  # undeclared: the session is closing
 
-    def _hand_over(self, payload: bytes) -> None:
+    def _hand_over(self, key: str, payload: bytes) -> None:
         self._read_bytes += len(payload)
-        self._bridge.post(self._receive, payload)
+        self._bridge.post(self._receive, key, payload)
         while self._is_full() and not self._closing:
             time.sleep(_FULL_PAUSE_S)
 
     def _is_full(self) -> bool:
         return self._read_bytes - self._received_bytes + self._inbox.waiting_bytes > INBOX_BYTES_MAX
 
-    def _receive(self, payload: bytes) -> None:
+    def _receive(self, key: str, payload: bytes) -> None:
         self._received_bytes += len(payload)
-        sender = NodeId(payload[1:_HEADER_BYTES])
-        fits = _HEADER_BYTES <= len(payload) <= _HEADER_BYTES + MESSAGE_BYTES_MAX and payload[:1] == _VERSION
-        if not fits or not self._is_member(sender):
+        sender = self._sender_of(key)
+        fits = 1 <= len(payload) <= 1 + MESSAGE_BYTES_MAX and payload[:1] == _VERSION
+        if not fits or sender is None or not self._is_member(sender):
             self.refused += 1
             return
         lane = self._lanes.get(sender)
         if lane is not None:
             lane.heard()
-        self._inbox.post(sender, payload[_HEADER_BYTES:])
+        self._inbox.post(sender, payload[1:])
+
+    def _sender_of(self, key: str) -> NodeId | None:
+        """Each key is read once: there are as many as there are members."""
+        sender = self._senders.get(key)
+        if sender is None:
+            try:
+                sender = self._keys.sender(key)
+            except ValueError:
+                return None
+            if self._is_member(sender) and len(self._senders) < MEMBERS_MAX:
+                self._senders[key] = sender
+        return sender
 
     def _is_member(self, node: NodeId) -> bool:
         return node != self._node and (self._members is None or node in self._members)

@@ -31,7 +31,8 @@ def settings(tmp_path: Path) -> MeshSettings:
 
 
 def test_keys_name_network_and_node() -> None:
-    assert KEYS.inbox(node(0)) == f"q/0001020304050607/{'a0' * 32}/in"
+    assert KEYS.inbox(node(0)) == f"q/0001020304050607/{'a0' * 32}/in/*"
+    assert KEYS.sender(KEYS.inbox(node(0), node(1))) == node(1)
     assert KEYS.blob(node(0)) == f"q/0001020304050607/{'a0' * 32}/blob"
     assert KEYS.node_up(KEYS.up(node(1), "1f")) == (node(1), "1f")
 
@@ -84,8 +85,10 @@ def test_rules_are_per_member_and_the_same_for_any_order_of_members() -> None:
     subjects = rules["subjects"]
     assert subjects == [{"id": n.hex(), "cert_common_names": [n.hex()]} for n in (node(1), node(2))]
     listed = {rule["id"]: rule for rule in rules["rules"]}  # type: ignore[attr-defined, index]
-    assert listed[f"to-{node(1).hex()}"]["key_exprs"] == [KEYS.inbox(node(1)), KEYS.blob(node(1))]
+    assert listed[f"to-{node(1).hex()}"]["key_exprs"] == [KEYS.inbox(node(1), node(0)), KEYS.blob(node(1))]
     assert listed[f"to-{node(1).hex()}"]["flows"] == ["egress"]
+    assert listed[f"from-{node(1).hex()}"]["key_exprs"] == [KEYS.inbox(node(0), node(1))]
+    assert listed[f"from-{node(1).hex()}"]["flows"] == ["ingress"]
 
 
 def test_a_network_of_one_denies_everyone() -> None:

@@ -1,0 +1,269 @@
+"""`quorate contract`: contracts of the contract machine on this machine alone. Nothing is sent anywhere.
+
+The runs here are those of the reference interpreter, which is the authority on what a contract does and what it costs.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from quorate import errors
+from quorate.api import problems, render
+from quorate.api.cli_options import PLAIN, Output
+from quorate.api.help_pages import epilogue
+from quorate.errors import InvalidField, TooLarge, UnknownFunction, UnreadableFile, WrongArguments
+
+if TYPE_CHECKING:
+    from quorate.execute.bytecode.container import Export
+    from quorate.execute.bytecode.host import Argument, Outcome
+    from quorate.execute.bytecode.state import State
+    from quorate.execute.bytecode.verify import Contract
+
+FILE_BYTES_MAX = 32 << 20
+CALLER = bytes(16)
+_HEX = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
+
+app = App(
+    name="contract",
+    help="Assemble, inspect and run contracts on this machine.",
+    help_epilogue=epilogue(
+        "quorate contract assemble counter.mha\nquorate contract run counter.mhb add --arg amount=5",
+        errors.UnreadableFile,
+        errors.BadContract,
+        errors.WrongArguments,
+    ),
+)
+
+
+@app.command(
+    help_epilogue=epilogue(
+        "quorate contract assemble counter.mha\nquorate contract assemble counter.mha --out build/counter.mhb",
+        errors.UnreadableFile,
+        errors.InvalidField,
+        errors.BadContract,
+        errors.WorldError,
+    )
+)
+def assemble(
+    source: Annotated[Path, Parameter(show_default=False)],
+    *,
+    out: Annotated[Path | None, Parameter(show_default=False)] = None,
+    output: Output = PLAIN,
+) -> int:
+    """Turn assembly into a container and verify it as every engine will.
+
+    Parameters
+    ----------
+    source
+        The text, as `quorate contract disasm` prints it (docs/spec/bytecode.md, section 10).
+    out
+        Where the container goes (default: beside the source, with the suffix .mhb).
+    """
+    from quorate.execute.bytecode.assembler import assemble as assembled
+    from quorate.execute.bytecode.verify import load
+
+    try:
+        text = _read(source).decode()
+    except UnicodeDecodeError:
+        raise InvalidField(f"{source} is no text", field="source", fix="name a file of assembly") from None
+    container = assembled(text)
+    contract = load(container)
+    path = out or source.with_suffix(".mhb")
+    if path == source:
+        raise InvalidField("the source itself", field="out", fix="name another file")
+    _write(path, container)
+    told = {"file": str(path), "address": contract.address.hex(), "bytes": len(container)}
+    if output.json:
+        render.say_json(told)
+    else:
+        render.say(f"wrote {path}, {len(container)} bytes")
+        render.say(f"address {contract.address.hex()}")
+    return problems.OK
+
+
+@app.command(
+    help_epilogue=epilogue(
+        "quorate contract disasm counter.mhb\nquorate contract disasm counter.mhb > counter.mha",
+        errors.UnreadableFile,
+        errors.BadContract,
+    )
+)
+def disasm(file: Annotated[Path, Parameter(show_default=False)], *, output: Output = PLAIN) -> int:
+    """Print a container as assembly, which assembles to the same bytes.
+
+    Parameters
+    ----------
+    file
+        The container.
+    """
+    from quorate.execute.bytecode.disassembler import disassemble
+
+    contract = _load(file)
+    text = disassemble(contract)
+    if output.json:
+        render.say_json({"address": contract.address.hex(), "assembly": text})
+    else:
+        print(text, end="")
+    return problems.OK
+
+
+@app.command(
+    help_epilogue=epilogue(
+        "quorate contract run counter.mhb add --arg amount=5\n"
+        "quorate contract run counter.mhb add --arg amount=5 --state counter.state",
+        errors.UnreadableFile,
+        errors.BadContract,
+        errors.UnknownFunction,
+        errors.WrongArguments,
+        errors.InvalidField,
+        done="the function returned",
+        others="50 the contract trapped or aborted, or asked for what is not here",
+    )
+)
+def run(
+    file: Annotated[Path, Parameter(show_default=False)],
+    function: str,
+    *,
+    arg: Annotated[tuple[str, ...], Parameter(allow_leading_hyphen=True)] = (),
+    state: Annotated[Path | None, Parameter(show_default=False)] = None,
+    sender: str = "0x" + CALLER.hex(),
+    epoch: int = 0,
+    cycles: int = 1_000_000_000,
+    output: Output = PLAIN,
+) -> int:
+    """Call one function of a contract and print what came of it, to the last cycle.
+
+    Parameters
+    ----------
+    file
+        The container.
+    function
+        An exported function.
+    arg
+        One argument as NAME=VALUE; given once for each parameter. Bytes are text, or hexadecimal after 0x.
+    state
+        Where the contract's state is kept from call to call; a file that is not there is the empty state. Without it
+        the state is empty, and what the call changes is shown and forgotten.
+    sender
+        Who calls: 16 bytes, hexadecimal after 0x.
+    epoch
+        The epoch that the contract reads.
+    cycles
+        The most cycles to pay for; the contract's own limit holds beside it.
+    """
+    from quorate.execute.bytecode import reference
+    from quorate.execute.bytecode.host import Call, Context
+
+    contract = _load(file)
+    before = _state(state)
+    context = Context.of(contract.address[:16], _bytes(sender, "sender"), epoch)
+    call = Call(function, _arguments(contract, function, arg), cycles)
+    outcome = reference.run(contract, call, before, context)
+    if outcome.status == "ok" and state is not None and outcome.changes:
+        _write(state, before.updated(outcome.changes).encode())
+    if output.json:
+        render.say_json(_plain(outcome))
+    else:
+        _print(outcome)
+    return problems.OK if outcome.status == "ok" else problems.TABLE[errors.JobFailed].exit_code
+
+
+def _load(file: Path) -> Contract:
+    from quorate.execute.bytecode.verify import load
+
+    return load(_read(file))
+
+
+def _read(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(FILE_BYTES_MAX + 1)
+    except OSError as fault:
+        raise UnreadableFile(f"{file}: {fault.strerror}", field="file", fix="name a file that can be read") from None
+    if len(data) > FILE_BYTES_MAX:
+        raise TooLarge(f"{file} goes on", field="file", limit=f"{FILE_BYTES_MAX} bytes", fix="name a contract")
+    return data
+
+
+def _write(file: Path, data: bytes) -> None:
+    """Whole or not at all: a call that was shown as done has its state on the disk."""
+    from quorate.api.files_out import write_whole
+
+    write_whole(file, data, secret=False)
+
+
+def _state(file: Path | None) -> State:
+    from quorate.execute.bytecode.state import State
+
+    return State.decode(_read(file)) if file is not None and file.exists() else State.of({})
+
+
+def _bytes(text: str, field: str) -> bytes:
+    return bytes.fromhex(text[2:]) if _HEX.fullmatch(text) else text.encode()
+
+
+def _arguments(contract: Contract, function: str, given: tuple[str, ...]) -> tuple[Argument, ...]:
+    """In the order of the parameters. Raises UnknownFunction or WrongArguments, which names the parameter."""
+    export = contract.export_named(function)
+    if export is None:
+        names = ", ".join(sorted(known.name for known in contract.container.exports))
+        raise UnknownFunction(f"the contract has no function {function[:80]!r}", field="function", limit=names)
+    named: dict[str, str] = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not equals or name in named:
+            raise WrongArguments(f"{one[:80]!r}", field="arg", limit="NAME=VALUE, each name once", fix=_usage(export))
+        named[name] = value
+    if sorted(named) != sorted(parameter.name for parameter in export.parameters):
+        raise WrongArguments(f"{', '.join(sorted(named)) or 'none'} given", field="arg", fix=_usage(export))
+    return tuple(_argument(name, kind.name, named[name]) for name, kind in export.parameters)
+
+
+def _argument(name: str, kind: str, text: str) -> Argument:
+    if kind == "BYTES":
+        return _bytes(text, name)
+    if re.fullmatch(r"-?[0-9]{1,19}", text) is None:
+        raise WrongArguments(f"{text[:80]!r} is no integer", field=name, limit="-2^63 to 2^63 - 1")
+    return int(text)
+
+
+def _usage(export: Export) -> str:
+    wanted = " ".join(f"--arg {parameter.name}=..." for parameter in export.parameters)
+    return f"{export.name} takes {wanted}" if wanted else f"{export.name} takes no argument"
+
+
+def _plain(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "status": outcome.status.value,
+        "trap": outcome.trap.name,
+        "pc": outcome.pc,
+        "code": outcome.code,
+        "cycles": outcome.cycles,
+        "results": list(outcome.results),
+        "logs": [record.hex() for record in outcome.logs],
+        "emitted": outcome.emitted.hex(),
+        "changes": [[key.hex(), None if value is None else value.hex()] for key, value in outcome.changes],
+        "transfers": [[transfer.to.hex(), transfer.amount] for transfer in outcome.transfers],
+    }
+
+
+def _print(outcome: Outcome) -> None:
+    plain = _plain(outcome)
+    if outcome.status != "ok":
+        where = f"{plain['trap']} at {outcome.pc}" if outcome.status == "trap" else "state or a balance is not here"
+        render.say(f"{outcome.status.value}: {where}" + (f", code {outcome.code}" if outcome.code else ""))
+    render.say(f"cycles    {outcome.cycles}")
+    for name in ("results", "logs", "emitted", "changes", "transfers"):
+        if plain[name]:
+            shown = plain[name] if isinstance(plain[name], str) else ", ".join(map(_shown, plain[name]))
+            render.say(f"{name:<9} {shown}")
+
+
+def _shown(entry: Any) -> str:
+    if isinstance(entry, list):
+        return f"{entry[0] or '(empty key)'} = {'removed' if entry[1] is None else entry[1]}"
+    return str(entry)
