@@ -23,8 +23,8 @@ ROOT = BENCH.parent
 LOCK = BENCH / "peers.lock"
 PEERS = ROOT / "build" / "bench-peers"
 STAMP = PEERS / "bench.json"
-WANTED = ("ray", "dbos", "celery[redis]", "dask[distributed]")
-SHOWN = ("dbos", "sqlalchemy", "ray", "celery", "redis", "dask", "distributed")
+WANTED = ("ray", "dbos", "celery[redis]", "dask[distributed]", "pyrevm")
+SHOWN = ("dbos", "sqlalchemy", "ray", "celery", "redis", "dask", "distributed", "pyrevm")
 HEADER = "# Written by `python bench/_peers.py --lock`. Do not edit.\n"
 INSTALL_S_MAX, RUN_S_MAX = 900, 300
 
@@ -39,11 +39,12 @@ class Peers(NamedTuple):
     python: Path
     versions: dict[str, str]
 
-    def run(self, script: str, jobs: int) -> dict[str, float]:
-        """The figures of `bench/peers/<script>.py`, which gets a folder of its own on the same disk as our stores."""
+    def run(self, script: str, jobs: int, *words: str) -> dict[str, float]:
+        """The figures of `bench/peers/<script>.py`, which gets a folder of its own on the same disk as our stores, and
+        the words."""
         PEERS.parent.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=ROOT / "build", prefix="p", ignore_cleanup_errors=True) as folder:
-            command = [str(self.python), str(BENCH / "peers" / f"{script}.py"), str(jobs), folder]
+            command = [str(self.python), str(BENCH / "peers" / f"{script}.py"), str(jobs), folder, *words]
             try:
                 done = subprocess.run(command, capture_output=True, text=True, timeout=RUN_S_MAX, check=False)
             except subprocess.TimeoutExpired:

@@ -922,10 +922,14 @@ static uint64_t begun(int64_t length, uint32_t free, uint32_t unit)
 }
 
 /* Negative cells are huge without their sign. */
+static int in_bytes(uint64_t end, int64_t pointer, int64_t size)
+{
+    return (uint64_t)pointer <= end && (uint64_t)size <= end - (uint64_t)pointer;
+}
+
 static int in_memory(const machine *m, int64_t pointer, int64_t size)
 {
-    uint64_t end = m->contract->max_memory;
-    return (uint64_t)pointer <= end && (uint64_t)size <= end - (uint64_t)pointer;
+    return in_bytes(m->contract->max_memory, pointer, size);
 }
 
 static span bytes_at(const machine *m, int64_t pointer, int64_t size)
@@ -1210,7 +1214,7 @@ typedef struct {
     int64_t *locals, *stack;
 } frame;
 
-/* What is left of an immediate of PUSH after its first byte, which said that there is more. */
+/* An immediate of PUSH of more than one byte. */
 static int64_t long_cell(const uint8_t *bytes)
 {
     uint64_t value = 0;
@@ -1282,7 +1286,8 @@ static int interpret(machine *m, const function *first, int64_t *cells, const ui
     frame frames[DEPTH_MAX];
     const uint8_t *code = m->contract->code, *ip = code + first->start, *at = ip;
     int64_t *fp = cells, *sp = cells + first->locals, *stack = sp, kept;
-    uint64_t left = m->left;
+    uint8_t *memory = m->memory;
+    uint64_t left = m->left, memory_end = m->contract->max_memory;
     uint32_t depth = 1;
     int end = MHR_NO_TRAP;
     for (;;) {
@@ -1291,8 +1296,9 @@ static int interpret(machine *m, const function *first, int64_t *cells, const ui
         case PUSH:
             PAY(1);
             *sp++ = *ip & 0x80 ? long_cell(ip) : (int64_t)((*ip & 0x3f) - (*ip & 0x40));
-            while (*ip++ & 0x80)
-                continue;
+            if (*ip++ & 0x80)
+                while (*ip++ & 0x80)
+                    continue;
             break;
         case POP:
             PAY(1);
@@ -1459,8 +1465,8 @@ static int interpret(machine *m, const function *first, int64_t *cells, const ui
                 goto beyond;
             }
             PAY(3);
-            TRAP_UNLESS(in_memory(m, A, 1 << mode), MHR_MEMORY_RANGE);
-            A = load_memory(m->memory + A, mode);
+            TRAP_UNLESS(in_bytes(memory_end, A, 1 << mode), MHR_MEMORY_RANGE);
+            A = load_memory(memory + A, mode);
             break;
         }
         case STORE: {
@@ -1476,8 +1482,8 @@ static int interpret(machine *m, const function *first, int64_t *cells, const ui
             }
             PAY(3);
             sp -= 2;
-            TRAP_UNLESS(in_memory(m, sp[0], 1 << mode), MHR_MEMORY_RANGE);
-            store_memory(m->memory + sp[0], mode, (uint64_t)sp[1]);
+            TRAP_UNLESS(in_bytes(memory_end, sp[0], 1 << mode), MHR_MEMORY_RANGE);
+            store_memory(memory + sp[0], mode, (uint64_t)sp[1]);
             break;
         }
         default:

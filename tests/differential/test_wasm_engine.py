@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 from tests.support.bytecode_vectors.form import Request, observe, vectors
+from tests.support.contract_programs import churn
 from tests.support.repository import ROOT
 
 from quorate.errors import TooLarge, WrongArguments
@@ -97,6 +98,13 @@ def test_a_run_that_needs_more_room_gets_it(engine: MachineEngine) -> None:
     outcome = both(engine, code, Call("main", (100,)), State())
     assert len(outcome.changes) == 100
     assert sum(len(value or b"") for _, value in outcome.changes) > 8 * AREA_BYTES_FIRST
+
+
+def test_many_changes_of_state(engine: MachineEngine) -> None:
+    one = churn(3, 10_000)
+    outcome = engine.run(one.container, one.call, one.state, one.context)
+    assert outcome == reference_run(load(one.container), one.call, one.state, one.context)
+    assert {value is None for _, value in outcome.changes} == {True, False}
 
 
 def test_a_large_instance_is_not_kept(engine: MachineEngine) -> None:

@@ -17,6 +17,74 @@ from quorate.execute.bytecode.host import Argument, Call, Context, Outcome
 from quorate.execute.bytecode.opcodes import CELL_MAX, CELL_MIN
 from quorate.execute.bytecode.state import State
 
+CHURN = """
+.memory 4096
+.state 60000
+.cycles 100000000
+.func main(x: int, times: int) -> 1 locals 4
+again:
+    LOAD local 0            ; the next number
+    PUSH 1103515245
+    MUL
+    PUSH 12345
+    ADD
+    PUSH 2147483647
+    AND
+    STORE local 0
+    PUSH 0                  ; a key of one or two bytes, and a value
+    LOAD local 0
+    PUSH 8
+    SHR
+    PUSH 331
+    MOD
+    STORE u16
+    PUSH 8
+    LOAD local 0
+    STORE i64
+    PUSH 0
+    LOAD local 0
+    PUSH 17
+    SHR
+    PUSH 2
+    MOD
+    PUSH 1
+    ADD
+    STORE local 3
+    LOAD local 3
+    PUSH 8
+    LOAD local 0            ; each fourth time it is removed
+    PUSH 12
+    SHR
+    PUSH 4
+    MOD
+    JZ removing
+    LOAD local 0
+    PUSH 20
+    SHR
+    PUSH 150
+    MOD
+    JMP put
+removing:
+    PUSH -1
+put:
+    STORE state
+    PUSH 1                  ; another key is read
+    LOAD local 3
+    PUSH 2048
+    PUSH 400
+    LOAD state
+    LOAD local 2
+    ADD
+    STORE local 2
+    LOAD local 1
+    PUSH 1
+    SUB
+    DUP
+    STORE local 1
+    JNZ again
+    LOAD local 2
+    RET
+"""
 HEIGHT_MAX = 12
 BLOCK_DEPTH_MAX = 3
 IDS = [bytes([letter]) * 16 for letter in b"\x00abc"]
@@ -236,3 +304,11 @@ def seen_by(engine: Engine, asked: Request) -> Seen:
         return ("refused", error.fault, error.at)
     except (UnknownFunction, WrongArguments, TooLarge) as error:
         return type(error).__name__
+
+
+def churn(seed: int, times: int) -> Request:
+    """A run that writes, reads and removes many keys over and over: more than fits if nothing of it is dropped."""
+    keys = [bytes([number]) for number in range(0, 256, 3)] + [bytes([number, 1]) for number in range(0, 256, 5)]
+    state = State.of({key: key * 9 for key in keys})
+    context = Context.of(IDS[0], IDS[1])
+    return Request(assemble(CHURN), None, Call("main", (seed, times)), state, context)

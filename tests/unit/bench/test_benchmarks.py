@@ -27,7 +27,7 @@ def load(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
 
 
 def test_the_scripts_are_here() -> None:
-    assert SCRIPTS == ["codec", "durable_jobs", "footprint", "private_quorum", "wasm_overhead"]
+    assert SCRIPTS == ["codec", "contracts", "durable_jobs", "footprint", "private_quorum", "wasm_overhead"]
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

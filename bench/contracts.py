@@ -1,0 +1,205 @@
+"""How fast contracts run: cycles a second on the host's engine and on the reference, three programs against revm
+(through pyrevm), the whole way of a small contract, and the machine on two emulated boards.
+
+A figure is the least processor time of several runs. The peer runs the same algorithms, written for its own machine.
+`ratio_to_revm` is its time by ours.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import _boards
+from _machine import facts
+from _peers import Missing, installed
+
+from quorate.execute.bytecode import reference
+from quorate.execute.bytecode.assembler import assemble
+from quorate.execute.bytecode.engine import MachineEngine
+from quorate.execute.bytecode.flat import encode_request
+from quorate.execute.bytecode.host import Call, Context, Outcome
+from quorate.execute.bytecode.verify import load
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNS, SMALL_RUNS = 5, 2000
+LOOP = """
+.cycles 1000000000
+.func loop(n: int) -> 1 locals 4
+    PUSH 1
+    STORE local 2
+again:
+    LOAD local 0
+    JZ done
+    LOAD local 2
+    DUP
+    LOAD local 1
+    ADD
+    PUSH 1000000007
+    MOD
+    STORE local 2
+    STORE local 1
+    LOAD local 0
+    PUSH 1
+    SUB
+    STORE local 0
+    JMP again
+done:
+    LOAD local 1
+    RET
+"""
+SIEVE = """
+.memory 65536
+.cycles 1000000000
+.func sieve(n: int) -> 1 locals 4
+    PUSH 2
+    STORE local 1
+outer:
+    LOAD local 1
+    LOAD local 0
+    LT
+    JZ done
+    LOAD local 1
+    LOAD u8
+    JNZ next
+    LOAD local 3
+    PUSH 1
+    ADD
+    STORE local 3
+    LOAD local 1
+    DUP
+    ADD
+inner:
+    DUP
+    LOAD local 0
+    LT
+    JZ out
+    DUP
+    PUSH 1
+    STORE u8
+    LOAD local 1
+    ADD
+    JMP inner
+out:
+    POP
+next:
+    LOAD local 1
+    PUSH 1
+    ADD
+    STORE local 1
+    JMP outer
+done:
+    LOAD local 3
+    RET
+"""
+FIB = """
+.cycles 1000000000
+.func fib(n: int) -> 1
+    LOAD local 0
+    PUSH 2
+    LT
+    JZ deeper
+    LOAD local 0
+    RET
+deeper:
+    LOAD local 0
+    PUSH 1
+    SUB
+    CALL fib
+    LOAD local 0
+    PUSH 2
+    SUB
+    CALL fib
+    ADD
+    RET
+"""
+# text, argument on the host, argument on a board and in the reference
+PROGRAMS = {"loop": (LOOP, 1_000_000, 2_000), "sieve": (SIEVE, 60_000, 2_000), "fib": (FIB, 27, 12)}
+SMALL = ".func add(a: int, b: int) -> 1\nLOAD local 0\nLOAD local 1\nADD\nRET"
+CONTEXT = Context.of(b"\xaa" * 16, b"\xbb" * 16)
+
+
+def least_seconds(runs: int, action: Callable[[], Outcome]) -> tuple[Outcome, float]:
+    took = []
+    for _ in range(runs):
+        began = time.process_time()
+        outcome = action()
+        took.append(time.process_time() - began)
+    return outcome, min(took)
+
+
+def ours(engine: MachineEngine) -> tuple[dict[str, Any], dict[str, int], dict[str, float]]:
+    """Figures, the answers, and seconds of the large runs."""
+    figures: dict[str, Any] = {}
+    answers, seconds = {}, {}
+    for name, (text, large, small) in PROGRAMS.items():
+        code = assemble(text)
+        outcome, took = least_seconds(RUNS, lambda code=code, name=name, n=large: run(engine, code, name, n))  # type: ignore[misc]
+        figures[f"{name}_mcycles_per_s"] = round(outcome.cycles / took / 1e6, 1)
+        figures[f"{name}_ms"] = round(1000 * took, 3)
+        answers[name], seconds[name] = outcome.results[0], took
+        contract, call = load(code), Call(name, (small,))
+        plain, slow = least_seconds(2, lambda one=contract, call=call: reference.run(one, call, None, CONTEXT))  # type: ignore[misc]
+        assert plain == run(engine, code, name, small)
+        figures[f"{name}_reference_mcycles_per_s"] = round(plain.cycles / slow / 1e6, 2)
+    return figures, answers, seconds
+
+
+def run(engine: MachineEngine, code: bytes, name: str, argument: int) -> Outcome:
+    return engine.run(code, Call(name, (argument,)), None, CONTEXT)
+
+
+def small_contract(engine: MachineEngine) -> dict[str, Any]:
+    """Load, verify and run of the smallest useful contract, from bytes to outcome."""
+    code, call = assemble(SMALL), Call("add", (2, 3))
+
+    def many() -> Outcome:
+        for _ in range(SMALL_RUNS):
+            outcome = engine.run(code, call, None, CONTEXT)
+        return outcome
+
+    outcome, took = least_seconds(RUNS, many)
+    assert outcome.results == (5,)
+    return {"small_contract_bytes": len(code), "small_contract_us": round(1e6 * took / SMALL_RUNS, 1)}
+
+
+def compared(seconds: dict[str, float], answers: dict[str, int], peer: dict[str, float]) -> dict[str, Any]:
+    """The peer's time by ours. The two must agree on the answers."""
+    figures = {}
+    for name, took in seconds.items():
+        assert peer[f"{name}_answer"] == answers[name], f"the two sides disagree about {name}"
+        figures[f"{name}_revm_ms"] = round(1000 * peer[f"{name}_s"], 3)
+        figures[f"{name}_ratio_to_revm"] = round(peer[f"{name}_s"] / took, 2)
+    return figures
+
+
+def main() -> None:
+    engine = MachineEngine()
+    figures, answers, seconds = ours(engine)
+    figures |= small_contract(engine)
+    report: dict[str, Any] = {"peers": {}}
+    try:
+        peers = installed()
+        words = [f"{name}={large}" for name, (_, large, _) in PROGRAMS.items()]
+        figures |= compared(seconds, answers, peers.run("revm_contracts", RUNS, *words))
+        report["peers"] = {"pyrevm": peers.versions["pyrevm"]}
+    except Missing as fault:
+        report["missing"] = {"pyrevm": str(fault)}
+    requests = {
+        name: encode_request(assemble(text), Call(name, (small,)), None, CONTEXT)
+        for name, (text, _, small) in PROGRAMS.items()
+    }
+    figures |= _boards.figures(requests)
+    (ROOT / "build").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=ROOT / "build", prefix="c") as name:
+        report["machine"] = facts(Path(name))
+    print(json.dumps({"figures": figures, **report}))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
