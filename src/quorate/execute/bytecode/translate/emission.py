@@ -45,9 +45,20 @@ class Site(NamedTuple):
     trap: Trap = Trap.NONE
 
 
+INSIDE_BYTES_MAX: Final = 1 << 17
+"""How much of a module may be callees that are written inside their callers."""
+
+
+class Room:
+    """What is left of `INSIDE_BYTES_MAX`."""
+
+    def __init__(self) -> None:
+        self.left = INSIDE_BYTES_MAX
+
+
 class Parts(NamedTuple):
-    """What all functions of a module share: what they count, the graphs of all, indices of functions of the module, and
-    the sites."""
+    """What all functions of a module share: what they count, the graphs of all, indices of functions of the module,
+    the sites, and the room for callees inside callers."""
 
     container: Container
     counted: Counted
@@ -57,6 +68,7 @@ class Parts(NamedTuple):
     product: int
     first: int
     sites: list[Site]
+    room: Room
 
 
 def check_size(size: int) -> None:
@@ -73,7 +85,7 @@ class Emitter:
         self.container = parts.container
         self.function = parts.container.functions[index]
         self.exchange = exchange_of(parts.container)
-        self.level = outer.level + 1 if outer else 0
+        self.level: int = outer.level + 1 if outer else 0
         """How many functions this one is written inside of. Each is one more that is active."""
         self.below = 0
         """Cells of these functions that lie below its own."""

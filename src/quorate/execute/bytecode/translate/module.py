@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from quorate.execute.bytecode.translate import layout
 from quorate.execute.bytecode.translate.arithmetic import product_overflows
 from quorate.execute.bytecode.translate.bounds import called, counted
-from quorate.execute.bytecode.translate.emission import Emitter, Parts, Site, check_size
+from quorate.execute.bytecode.translate.emission import Emitter, Parts, Room, Site, check_size
 from quorate.execute.bytecode.translate.flow import graph_of
 from quorate.execute.bytecode.translate.function import FunctionTranslation, entry
 from quorate.execute.bytecode.translate.writer import I32, I64, Code, ModuleWriter, Signature, W
@@ -51,7 +51,7 @@ def translate(contract: Contract) -> Translation:
     product = module.add(Signature((I64, I64), (I32,)), [], product_overflows())
     sites: list[Site] = []
     graphs = [graph_of(contract, index) for index in range(len(container.functions))]
-    parts = Parts(container, counted(contract), graphs, 0, stop, product, product + 1, sites)
+    parts = Parts(container, counted(contract), graphs, 0, stop, product, product + 1, sites, Room())
     inner = called(contract)
     outermost = {export.function for export in container.exports}
     targets = {}
