@@ -23,6 +23,7 @@ from quorate.execute.bytecode.translate.writer import Code, W
 MODULE_BYTES_MAX: Final = 1 << 20
 """A contract whose translation would be larger is not translated. Laying out 381 cells at each of thousands of segments
 would otherwise turn 64 KiB of code into tens of megabytes."""
+OTHER_ENGINE: Final = "use the reference engine"
 
 
 class Stop(IntEnum):
@@ -74,7 +75,7 @@ class Parts(NamedTuple):
 def check_size(size: int) -> None:
     if size > MODULE_BYTES_MAX:
         limit = f"{MODULE_BYTES_MAX} bytes"
-        raise TooLarge("the translation is too large", field="contract", limit=limit, fix="use the reference engine")
+        raise TooLarge("the translation is too large", field="contract", limit=limit, fix=OTHER_ENGINE)
 
 
 class Emitter:
