@@ -38,7 +38,9 @@ class _Function:
     def __init__(self, random: Random, index: int, shapes: list[_Shape], memory: int) -> None:
         self.random, self.index, self.shapes, self.memory = random, index, shapes, memory
         self.shape = shapes[index]
-        self.heights = [0] + [random.choice(HEIGHTS) for _ in range(random.randint(0, 9))]
+        self.small = index > 0 and random.random() < 0.5
+        blocks = random.randint(0, 2 if self.small else 9)
+        self.heights = [0] + [random.choice(HEIGHTS) for _ in range(blocks)]
         self.height = 0
         self.reached: set[int] = set()
         self.lines: list[str] = []
@@ -114,7 +116,7 @@ class _Function:
         self.lines.append(f"b{at}:")
         self.height = self.heights[at]
         kinds = (self.pure, self.access, self.slot, self.hosted, self.state, self.call)
-        for _ in range(self.random.randint(0, 7)):
+        for _ in range(self.random.randint(0, 3 if self.small else 7)):
             if self.height < 12:
                 self.random.choices(kinds, (14, 4, 4, 2, 1, 1.5))[0]()
         self.leave(at)

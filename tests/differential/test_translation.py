@@ -18,8 +18,10 @@ from tests.support.bytecode_vectors.form import Request
 from quorate.execute.bytecode.host import Outcome, Status
 from quorate.execute.bytecode.opcodes import Trap
 from quorate.execute.bytecode.reference import run
+from quorate.execute.bytecode.translate.bounds import called
 from quorate.execute.bytecode.translate.engine import Program, TranslationEngine
 from quorate.execute.bytecode.translate.flow import graph_of
+from quorate.execute.bytecode.translate.function import INSIDE_CODE_BYTES_MAX
 from quorate.execute.bytecode.verify import Contract, load
 
 PROGRAMS = int(os.environ.get("QUORATE_DIFFERENTIAL_PROGRAMS", "2500"))
@@ -42,6 +44,13 @@ def irreducible(contract: Contract) -> int:
     return sum(not graph_of(contract, at).flow.reducible for at in range(len(contract.container.functions)))
 
 
+def written_inside(contract: Contract) -> bool:
+    """Whether a function is small enough to be written inside those that call it."""
+    container = contract.container
+    sizes = {at: container.end_of(at) - container.functions[at].start for at in called(contract)}
+    return any(size <= INSIDE_CODE_BYTES_MAX and graph_of(contract, at).flow.reducible for at, size in sizes.items())
+
+
 def shortened(request: Request, cycles: int) -> Request:
     return request._replace(call=msgspec.structs.replace(request.call, cycles_max=cycles))
 
@@ -54,6 +63,7 @@ def test_random_contracts_end_alike(batch: int) -> None:
         asked = requests(seed, 2, CYCLES)
         program = ENGINE.compile(load(asked[0].container))
         seen["irreducible"] += irreducible(program.translation.contract)
+        seen["inside"] += written_inside(program.translation.contract)
         for request in asked:
             outcome = same(program, request)
             seen[outcome.status] += 1
@@ -63,6 +73,7 @@ def test_random_contracts_end_alike(batch: int) -> None:
             again = same(program, shortened(request, cycles))
             seen["cut short"] += again.trap is Trap.OUT_OF_CYCLES
     assert seen["irreducible"] > BATCH // 50
+    assert seen["inside"] > BATCH // 10
     assert seen[Status.OK] > BATCH // 4
     assert seen["cut short"] > BATCH // 2
     assert len([trap for trap in Trap if seen[trap.name]]) >= 8

@@ -27,7 +27,9 @@ def load(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
 
 
 def test_the_scripts_are_here() -> None:
-    assert SCRIPTS == ["codec", "contracts", "durable_jobs", "footprint", "private_quorum", "wasm_overhead"]
+    assert SCRIPTS == [
+        "codec", "contracts", "durable_jobs", "footprint", "private_quorum", "translation", "wasm_overhead",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -208,3 +210,20 @@ def test_machine_facts_name_the_processor_and_the_disk(load, tmp_path: Path) -> 
     assert {"cpu", "cores", "kernel", "python", "load_1_min", "fdatasync_p50_ms"} <= set(facts)
     assert facts["fdatasync_p50_ms"] > 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_compiler_the_reason_is_said(load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    translation = load("translation")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(load("_peers").Missing, match="no C compiler"):
+        translation.native(tmp_path)
+
+
+def test_the_kernels_of_the_translation_are_what_they_are_called(load) -> None:  # type: ignore[no-untyped-def]
+    translation = load("translation")
+    engine, answers = translation.TranslationEngine(), {}
+    for name, kernel in translation.KERNELS_HERE.items():
+        argument = 2 if name == "sieve" else 20
+        outcome = translation.translated(engine, name, kernel._replace(argument=argument))()
+        answers[name] = outcome.results
+    assert answers == {"loop": (6765,), "sieve": (6057,), "recursion": (6765,)}  # Fibonacci(20), primes below 60,000

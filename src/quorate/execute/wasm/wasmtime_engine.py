@@ -1,4 +1,4 @@
-"""The wasmtime engine: the only file that runs guests on wasmtime.
+"""The wasmtime engine: the only file that runs foreign modules. Contracts have theirs, in `bytecode/`.
 
 One `WasmtimeEngine` lives in one worker process and runs one guest at a time, each in a store of its own, so that
 nothing of a run is there for the next. It is built for repeatable outcomes: fuel on, NaN canonicalisation on (modules

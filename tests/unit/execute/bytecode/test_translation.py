@@ -161,6 +161,70 @@ def test_what_was_asked_for_is_dropped_with_a_trap() -> None:
     assert (outcome.code, outcome.logs, outcome.emitted) == (77, (), b"")
 
 
+SMALL = """
+.func f(n: int) -> 1 locals 2
+    PUSH 3
+    STORE local 1
+again:
+    LOAD local 0
+    CALL half
+    LOAD local 0
+    CALL half
+    SUB
+    LOAD local 0
+    ADD
+    STORE local 0
+    LOAD local 1
+    PUSH 1
+    SUB
+    DUP
+    STORE local 1
+    JNZ again
+    LOAD local 0
+    RET
+.func half/1 -> 1 locals 2
+    LOAD local 1
+    JZ fresh
+    PUSH 99
+    ABORT
+fresh:
+    PUSH 7
+    STORE local 1
+    LOAD local 0
+    PUSH 2
+    DIV
+    CALL check
+    RET
+.func check/1 -> 1
+    PUSH 100
+    LOAD local 0
+    DIV
+    POP
+    LOAD local 0
+    RET
+"""
+
+
+def test_callees_written_inside_their_callers_are_calls_like_others() -> None:
+    """Their locals are fresh each time, their traps have their own addresses, and any limit stops inside them."""
+    program = program_of(SMALL)
+    modules = [translate(load(assemble(SMALL.replace("PUSH 99", "\n".join(["PUSH 99"] * count))))) for count in (1, 60)]
+    assert len(modules[0].module) > len(modules[1].module)  # the second `half` is too long to be written twice
+    assert same(program, Call("f", (40,))).results == (40,)
+    assert same(program, Call("f", (1,))).trap is Trap.DIVISION_BY_ZERO
+    needed = same(program, Call("f", (40,))).cycles
+    assert {same(program, Call("f", (40,), cycles)).trap for cycles in range(1, needed)} == {Trap.OUT_OF_CYCLES}
+
+
+def test_depth_and_cells_are_counted_inside_callers_too() -> None:
+    for cells in (1024, 40):
+        source = f".cells {cells}\n.func f(n: int) -> 1\nLOAD local 0\nPUSH 1\nSUB\nDUP\nJZ end\nCALL f\nRET\nend:\nRET"
+        program = program_of(source)
+        traps = [same(program, Call("f", (depth,))).trap for depth in (1, 2, 3, 4, 12, 13, 14, 15, 60, 63, 64, 65, 66)]
+        assert traps[0] is Trap.NONE
+        assert traps[-1] is (Trap.CALL_DEPTH if cells == 1024 else Trap.STACK_OVERFLOW)
+
+
 RECURSIVE = ".cells {cells}\n.func down(n: int) -> 1\nLOAD local 0\nPUSH 1\nSUB\nCALL down\nRET"
 
 
@@ -209,6 +273,22 @@ def test_a_translation_that_would_be_large_is_refused() -> None:
     segments = "again:\n" + "LOAD local 0\nJZ again\n" * 9000
     with pytest.raises(TooLarge, match="use the reference"):
         translate(load(assemble(f".func f(x: int) -> 0 locals 128\n{segments}RET")))
+
+
+def two_entries(blocks: int) -> str:
+    ways = "LOAD local 0\nJZ b0\nLOAD local 1\nJZ b1\n"
+    return (
+        ".func f(x: int) -> 0 locals 2\n"
+        + ways
+        + "".join(f"b{at}:\nLOAD local 0\nJNZ b{at % 2}\n" for at in range(blocks))
+        + "RET"
+    )
+
+
+def test_loops_of_several_entries_are_refused_where_they_would_take_long_to_compile() -> None:
+    assert same(program_of(two_entries(300)), Call("f", (0,))).status is Status.OK
+    with pytest.raises(TooLarge, match="several entries"):
+        translate(load(assemble(two_entries(1000))))
 
 
 def test_many_blocks_nest_without_harm() -> None:

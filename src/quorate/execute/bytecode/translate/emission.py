@@ -23,6 +23,7 @@ from quorate.execute.bytecode.translate.writer import Code, W
 MODULE_BYTES_MAX: Final = 1 << 20
 """A contract whose translation would be larger is not translated. Laying out 381 cells at each of thousands of segments
 would otherwise turn 64 KiB of code into tens of megabytes."""
+OTHER_ENGINE: Final = "use the reference engine"
 
 
 class Stop(IntEnum):
@@ -45,9 +46,20 @@ class Site(NamedTuple):
     trap: Trap = Trap.NONE
 
 
+INSIDE_BYTES_MAX: Final = 1 << 17
+"""How much of a module may be callees that are written inside their callers."""
+
+
+class Room:
+    """What is left of `INSIDE_BYTES_MAX`."""
+
+    def __init__(self) -> None:
+        self.left = INSIDE_BYTES_MAX
+
+
 class Parts(NamedTuple):
-    """What all functions of a module share: what they count, the graphs of all, indices of functions of the module, and
-    the sites."""
+    """What all functions of a module share: what they count, the graphs of all, indices of functions of the module,
+    the sites, and the room for callees inside callers."""
 
     container: Container
     counted: Counted
@@ -57,12 +69,13 @@ class Parts(NamedTuple):
     product: int
     first: int
     sites: list[Site]
+    room: Room
 
 
 def check_size(size: int) -> None:
     if size > MODULE_BYTES_MAX:
         limit = f"{MODULE_BYTES_MAX} bytes"
-        raise TooLarge("the translation is too large", field="contract", limit=limit, fix="use the reference engine")
+        raise TooLarge("the translation is too large", field="contract", limit=limit, fix=OTHER_ENGINE)
 
 
 class Emitter:

@@ -18,10 +18,8 @@ from quorate.execute.bytecode.translate.writer import I32, I64, Code, ModuleWrit
 from quorate.execute.bytecode.verify import Contract, effect_of, mode_of
 
 INSIDE_CODE_BYTES_MAX: Final = 64
-INSIDE_BYTES_MAX: Final = 1 << 15
 INSIDE_LEVELS_MAX: Final = 2
-"""A callee of at most so many bytes is written inside its caller, while what is written has at most so many bytes, and
-so deep."""
+"""A callee of at most so many bytes is written inside its caller, and so deep."""
 _SIMPLE: Final = {**arithmetic.EMISSIONS, **plain.EMISSIONS}
 
 
@@ -185,7 +183,7 @@ class FunctionTranslation:
     def fits_inside(self, index: int) -> bool:
         e = self.e
         size = e.container.end_of(index) - e.container.functions[index].start
-        small = size <= INSIDE_CODE_BYTES_MAX and len(e.code.out) <= INSIDE_BYTES_MAX
+        small = size <= INSIDE_CODE_BYTES_MAX and e.parts.room.left > 0
         return small and e.level < INSIDE_LEVELS_MAX and e.parts.graphs[index].flow.reducible
 
     def inside(self, index: int, below: int) -> None:
@@ -200,9 +198,11 @@ class FunctionTranslation:
         for at in range(function.parameters, function.locals):
             code.i64(0)
             code.set(names.slot(at))
+        room, start = self.e.parts.room.left, len(code.out)
         inner._end = code.open(W.BLOCK)
         inner.write()
         code.end()
+        self.e.parts.room.left = room - (len(code.out) - start)
         for at in range(function.results):
             code.get(names.results_at + at)
             self.e.operands.store()

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from quorate.errors import TooLarge
 from quorate.execute.bytecode.translate import layout
 from quorate.execute.bytecode.translate.arithmetic import product_overflows
 from quorate.execute.bytecode.translate.bounds import called, counted
-from quorate.execute.bytecode.translate.emission import Emitter, Parts, Site, check_size
+from quorate.execute.bytecode.translate.emission import OTHER_ENGINE, Emitter, Parts, Room, Site, check_size
 from quorate.execute.bytecode.translate.flow import graph_of
 from quorate.execute.bytecode.translate.function import FunctionTranslation, entry
 from quorate.execute.bytecode.translate.writer import I32, I64, Code, ModuleWriter, Signature, W
 from quorate.execute.bytecode.verify import Contract
 
+DISPATCHED_BLOCKS_MAX: Final = 1000
+"""Blocks of all functions that need a table. The compiler's time grows with the square of them: 5,000 take 45 seconds,
+1,000 half a second. No compiler of structured programs makes such a function."""
 HOST_SIGNATURE: Final = Signature((I32, I64), (I64,))
 IMPORT: Final = ("quorate", "host")
 
@@ -44,14 +48,17 @@ def _stop(exchange: int) -> Code:
 
 
 def translate(contract: Contract) -> Translation:
-    """Raises TooLarge if the module would be larger than the limit; such a contract runs on another engine."""
+    """Raises TooLarge if the module, or its compilation, would be too large; such a contract runs on another engine."""
     container = contract.container
+    graphs = [graph_of(contract, index) for index in range(len(container.functions))]
+    if sum(len(graph.blocks) for graph in graphs if not graph.flow.reducible) > DISPATCHED_BLOCKS_MAX:
+        limit = f"{DISPATCHED_BLOCKS_MAX} blocks"
+        raise TooLarge("loops of several entries", field="contract", limit=limit, fix=OTHER_ENGINE)
     module = ModuleWriter((*IMPORT, HOST_SIGNATURE), layout.pages_of(container))
     stop = module.add(Signature((I32, I64), ()), [], _stop(layout.exchange_of(container)))
     product = module.add(Signature((I64, I64), (I32,)), [], product_overflows())
     sites: list[Site] = []
-    graphs = [graph_of(contract, index) for index in range(len(container.functions))]
-    parts = Parts(container, counted(contract), graphs, 0, stop, product, product + 1, sites)
+    parts = Parts(container, counted(contract), graphs, 0, stop, product, product + 1, sites, Room())
     inner = called(contract)
     outermost = {export.function for export in container.exports}
     targets = {}
