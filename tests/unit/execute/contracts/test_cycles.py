@@ -1,5 +1,5 @@
-"""Compiled programs cost at most a quarter more than what a person wrote in assembly. Cycles are exact, so they are tested
-exactly: a change of the compiler that moves one is seen."""
+"""Compiled programs cost at most a quarter more than what a person wrote in assembly. Cycles are exact, so they are
+tested exactly: a change of the compiler that moves one is seen."""
 
 from __future__ import annotations
 
