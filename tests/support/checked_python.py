@@ -66,8 +66,24 @@ for _name in ("add", "sub", "mul", "floordiv", "mod", "and_", "or_", "xor", "lsh
     setattr(Cell, f"__r{_method}__", _checked(getattr(operator, _name), swapped=True))
 
 
-class _Constants(ast.NodeTransformer):
-    """Every int of the source becomes a Cell."""
+def operand(value: Any) -> Any:
+    """The left side of an operator: a Cell also where Python has a plain int, as from an index into bytes."""
+    return Cell(value) if isinstance(value, int) else value
+
+
+class _Checked(ast.NodeTransformer):
+    """Every int of the source becomes a Cell, and so does the left side of every operator."""
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        self.generic_visit(node)
+        node.left = ast.copy_location(ast.Call(ast.Name("operand", ast.Load()), [node.left], []), node)
+        return ast.fix_missing_locations(node)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
+        assert isinstance(node.target, ast.Name)
+        value = ast.BinOp(ast.Name(node.target.id, ast.Load()), node.op, node.value)
+        assign = ast.copy_location(ast.Assign([node.target], self.visit(ast.copy_location(value, node))), node)
+        return ast.fix_missing_locations(assign)
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
         """`-9223372036854775808` is one number, as the compiler reads it."""
@@ -96,6 +112,7 @@ def load(source: str) -> dict[str, Any]:
     tree.body = [node for node in tree.body if not isinstance(node, ast.ImportFrom)]
     names: dict[str, Any] = {
         "cell": cell,
+        "operand": operand,
         "export": lambda function: function,
         "nat": int,
         "buffer": bytearray,
@@ -103,5 +120,5 @@ def load(source: str) -> dict[str, Any]:
         "range": lambda *bounds: map(cell, range(*bounds)),
         "len": lambda value: cell(len(value)),
     }
-    exec(compile(ast.fix_missing_locations(_Constants().visit(tree)), "contract", "exec"), names)
+    exec(compile(ast.fix_missing_locations(_Checked().visit(tree)), "contract", "exec"), names)
     return names

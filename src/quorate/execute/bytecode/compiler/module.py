@@ -9,12 +9,14 @@ from quorate.execute.bytecode.compiler.constants import Constant, constant
 from quorate.execute.bytecode.compiler.kinds import Declared, Kind, Signature, declared, results
 from quorate.execute.bytecode.compiler.names import BUILTINS, PLAIN, RESERVED
 from quorate.execute.bytecode.compiler.subset import outside, parse, refuse
-from quorate.execute.bytecode.container import MEMORY_MAX, NAME, PARAMETERS_MAX, RESULTS_MAX
+from quorate.execute.bytecode.container import CELLS_MAX, MEMORY_MAX, NAME, PARAMETERS_MAX, RESULTS_MAX, STATE_MAX
+from quorate.execute.bytecode.opcodes import CELL_MAX
 from quorate.execute.bytecode.state import KEY_BYTES_MAX
 
 LIMITS: Final = {"arguments": 4096, "cycles": 10_000_000, "state": 65_536, "cells": 1024}
 """What `limits(...)` may set, and what holds without it: bytes for the arguments of a call, cycles, bytes of state,
 cells of all frames."""
+_MOST: Final = {"arguments": MEMORY_MAX, "cycles": CELL_MAX, "state": STATE_MAX, "cells": CELLS_MAX}
 
 
 class Field(NamedTuple):
@@ -128,8 +130,10 @@ class Module:
             raise refuse(self.file, call, "nothing runs outside of functions", "only `limits(cycles=...)` stands here")
         for keyword in call.keywords:
             value = constant(keyword.value, self.lookup)
-            if keyword.arg not in LIMITS or not isinstance(value, int) or value < 0:
+            if keyword.arg is None or keyword.arg not in LIMITS or not isinstance(value, int):
                 raise refuse(self.file, call, f"{keyword.arg} is no limit", f"constants for {', '.join(LIMITS)}")
+            if not 0 <= value <= _MOST[keyword.arg]:
+                raise refuse(self.file, call, f"{keyword.arg} out of range", f"0 to {_MOST[keyword.arg]}")
             self.limits[keyword.arg] = value
 
     def _function(self, node: ast.FunctionDef) -> None:

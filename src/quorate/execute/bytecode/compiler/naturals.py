@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from quorate.execute.bytecode.compiler.constants import Constant
 
@@ -19,11 +19,22 @@ _BOTH: Final = (ast.Add, ast.Mult, ast.FloorDiv, ast.BitOr, ast.BitXor)
 _LEFT: Final = (ast.RShift, ast.LShift)
 
 
-class Naturals:
-    """What is known in one function. `names` are the local ints that only ever hold such values."""
+class Part(NamedTuple):
+    """One of the values that a call gives."""
 
-    def __init__(self, folded: Folded, oracle: Oracle) -> None:
-        self._folded, self._oracle = folded, oracle
+    call: ast.Call
+    position: int
+
+
+Assigned = ast.expr | ast.For | Part | None
+
+
+class Naturals:
+    """What is known in one function. `names` are the local ints that only ever hold such values. `given` says whether a
+    value of a call that gives several is one."""
+
+    def __init__(self, folded: Folded, oracle: Oracle, given: Callable[[ast.Call, int], bool]) -> None:
+        self._folded, self._oracle, self._given = folded, oracle, given
         self.names: set[str] = set()
 
     def holds(self, node: ast.expr) -> bool:
@@ -68,7 +79,9 @@ class Naturals:
         while wrong := {name for name, value in pairs if name in self.names - checked and not self._fits(value)}:
             self.names -= wrong
 
-    def _fits(self, value: ast.expr | ast.For | None) -> bool:
+    def _fits(self, value: Assigned) -> bool:
+        if isinstance(value, Part):
+            return self._given(value.call, value.position)
         if isinstance(value, ast.For):
             return self._counts_up(value)
         return value is not None and self.holds(value)
@@ -85,7 +98,7 @@ class Naturals:
         return isinstance(stop, int) and stop >= -1 and self.holds(arguments[0])
 
 
-def _assignments(node: ast.AST) -> Iterator[tuple[str, ast.expr | ast.For | None]]:
+def _assignments(node: ast.AST) -> Iterator[tuple[str, Assigned]]:
     """Each name that `node` assigns to, with the value; None for what is not looked into."""
     if isinstance(node, ast.Assign):
         for target in node.targets:
@@ -99,11 +112,13 @@ def _assignments(node: ast.AST) -> Iterator[tuple[str, ast.expr | ast.For | None
         yield node.target.id, node
 
 
-def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr | None]]:
+def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, Assigned]]:
     if isinstance(target, ast.Name):
         yield target.id, value
     elif isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
         for one, part in zip(target.elts, value.elts, strict=True):
             yield from _pairs(one, part)
     elif isinstance(target, ast.Tuple):
-        yield from ((one.id, None) for one in target.elts if isinstance(one, ast.Name))
+        for position, one in enumerate(target.elts):
+            if isinstance(one, ast.Name):
+                yield one.id, Part(value, position) if isinstance(value, ast.Call) else None

@@ -64,7 +64,7 @@ class Scope:
         self.globals: set[str] = set()
         self.slots = 0
         self._folded: dict[int, tuple[ast.expr, Constant | None]] = {}
-        self.naturals = Naturals(self.fold, self._gives_natural)
+        self.naturals = Naturals(self.fold, self._gives_natural, self._gives_natural_at)
         for name, kind in zip(function.signature.names, function.signature.parameters, strict=True):
             self.declare(function.node, name, kind)
         self.assigned = frozenset(self.variables)
@@ -134,6 +134,11 @@ class Scope:
             return len(node.args) == 1 and self.naturals.holds(node.args[0])
         function = self.called(node)
         return function is not None and [one.natural for one in function.signature.results] == [True]
+
+    def _gives_natural_at(self, node: ast.Call, position: int) -> bool:
+        function = self.called(node)
+        results = function.signature.results if function is not None else ()
+        return position < len(results) and results[position].natural
 
     def declare(self, node: ast.AST, name: str, kind: Declared) -> Variable:
         """A new local."""

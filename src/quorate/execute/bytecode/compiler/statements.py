@@ -12,6 +12,8 @@ from quorate.execute.bytecode.compiler.scope import ASSERTION, Scope
 from quorate.execute.bytecode.compiler.subset import outside
 from quorate.execute.bytecode.opcodes import Mode, Op
 
+DISCARDED: Final = "_"
+
 
 def function_body(scope: Scope) -> None:
     """The whole function: tests of what comes from outside, statements, and the end."""
@@ -111,14 +113,17 @@ def _assign_several(scope: Scope, node: ast.Assign, target: ast.Tuple) -> None:
 
 def _given(scope: Scope, name: ast.Name, value: ast.expr) -> Kind:
     variable = scope.variables.get(name.id)
-    if variable is None:
+    if variable is None or name.id == DISCARDED:
         return expressions.expression(scope, value).kind
     expressions.checked(scope, value, Declared(variable.kind, variable.natural), name.id)
     return variable.kind
 
 
 def _receive(scope: Scope, name: ast.Name, kind: Kind) -> None:
-    """Puts cells that are on the stack already into a local."""
+    """Puts cells that are on the stack already into a local; `_` takes what is not wanted, of any kind."""
+    if name.id == DISCARDED:
+        scope.code.pop(kind.cells)
+        return
     variable = scope.variables.get(name.id)
     if variable is None:
         _declare(scope, name, kind)
