@@ -93,6 +93,7 @@ def opening() -> Opening:
     body = ClaimBody(
         vote=Vote(status="success", tag=HASH, log_tag=HASH, fuel_bucket=1024), result_digest=HASH, result_bytes=1242,
         log_digest=HASH, log_bytes=1205, memory_bucket_bytes=64 << 20, cpu_bucket_ms=1,
+        in_bucket_bytes=64, out_bucket_bytes=64,
         isolation=("no_new_privs", "rlimits", "landlock", "seccomp"),
     )  # fmt: skip
     return Opening(network=HASH, agreement=HASH, round=1, assignment=HASH, member=HASH, body=body, nonce=HASH)

@@ -12,6 +12,7 @@
     │   ├── ContradictoryOptions  two options that exclude each other
     │   ├── InvalidField          a field out of its domain, unknown or missing
     │   ├── BadContract           a contract's bytes are refused: `fault` names why, `at` the place in its code
+    │   ├── CompileError          a contract's source leaves the subset of Python: names file, line and column
     │   ├── UnknownFunction       the contract has no callable function of that name
     │   ├── WrongArguments        arguments of another count, kind or size than the function declares
     │   ├── UnknownJob            no job of that id here
@@ -106,6 +107,10 @@ class InvalidField(UserError):
 class BadContract(UserError):
     fault: str = ""
     at: int = -1
+
+
+class CompileError(UserError):
+    pass
 
 
 class UnknownFunction(UserError):

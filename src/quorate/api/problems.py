@@ -63,6 +63,7 @@ TABLE: Final[dict[type[QuorateError], Row]] = {
     errors.BadContract: Row(45, 422),
     errors.UnknownFunction: Row(46, 404),
     errors.WrongArguments: Row(47, 422),
+    errors.CompileError: Row(48, 422),
     errors.JobError: Row(50, 410),
     errors.JobFailed: Row(51, 410),
     errors.JobRejected: Row(52, 410),

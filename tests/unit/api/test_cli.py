@@ -47,7 +47,9 @@ def test_the_commands_are_those_of_the_design() -> None:
     compute = {"submit", "status", "result", "run", "list", "cancel", "logs", "explain", "quote", "receipt"}
     assert {path[1] for path in VERBS if path[0] == "compute" and len(path) > 1} == compute
     assert {path[1] for path in VERBS if path[0] == "localnet" and len(path) > 1} == {"up", "status", "down"}
-    assert {path[0] for path in VERBS} == {"completion", "compute", "demo", "doctor", "errors", "localnet", "verify"}
+    assert {path[0] for path in VERBS} == {
+        "completion", "compute", "contract", "demo", "doctor", "errors", "localnet", "verify",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=named)

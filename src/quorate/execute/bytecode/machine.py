@@ -32,7 +32,7 @@ class Frame:
 class Machine:
     """A run under way. Its parts may be read, and set to go on from the middle of a run."""
 
-    def __init__(self, contract: Contract, memory: bytearray, journal: Journal, cycles: int) -> None:
+    def __init__(self, contract: Contract, memory: bytearray | memoryview, journal: Journal, cycles: int) -> None:
         self.contract = contract
         self.memory = memory
         self.journal = journal
