@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.support import guests
-from tests.support.network import Network, children, is_gone, running, until
+from tests.support.network import Network, children, is_gone, running, soonest, until
 
 from quorate.errors import InvalidField, NetworkRunning, NoNetwork
 from quorate.node import localnet
@@ -33,6 +34,19 @@ def test_every_party_is_a_process_with_keys_and_a_store_of_its_own(network: Netw
         assert "identity.key" in held
         assert ("store.db" in held) == (name != "client")
         assert ("seal.key" in held) == name.startswith("provider")
+
+
+def test_a_network_is_up_within_five_seconds() -> None:
+    """As `quorate localnet up --nodes 4` does it: keys, genesis, six processes, every offer on the ledger."""
+
+    def started() -> float:
+        before = time.monotonic()
+        with running(4) as network:
+            took_s = time.monotonic() - before
+            assert network.client().network()["standing_offers"] == 4
+        return took_s
+
+    assert soonest(5, started) < 5
 
 
 def test_a_running_network_is_not_started_again(network: Network) -> None:

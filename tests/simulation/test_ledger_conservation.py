@@ -109,6 +109,7 @@ class Simulation:
             network=self.world.network,
             to=payee.node_id,
             amount_micro=amount,  # type: ignore[arg-type]
+            expires_ms=self.world.now + 3_600_000,
             nonce=self.fresh_nonce(),
         )
         self.expect(payer, value, self.audit.transfer(payer.node_id, payee.node_id, amount))
@@ -116,7 +117,12 @@ class Simulation:
     def deposit(self) -> None:
         who = self.anyone()
         amount = min(self.amount(who.node_id), 5_000)
-        value = DepositStake(network=self.world.network, amount_micro=amount, nonce=self.fresh_nonce())  # type: ignore[arg-type]
+        value = DepositStake(
+            network=self.world.network,
+            amount_micro=amount,
+            expires_ms=self.world.now + 3_600_000,
+            nonce=self.fresh_nonce(),
+        )  # type: ignore[arg-type]
         self.expect(who, value, self.audit.deposit(who.node_id, amount))
 
     def stand(self, who: Identity) -> None:
@@ -128,10 +134,22 @@ class Simulation:
                 (
                     payer,
                     TransferCredits(
-                        network=self.world.network, to=who.node_id, amount_micro=missing, nonce=self.fresh_nonce()
+                        network=self.world.network,
+                        to=who.node_id,
+                        amount_micro=missing,
+                        expires_ms=self.world.now + 3_600_000,
+                        nonce=self.fresh_nonce(),
                     ),
                 ),  # type: ignore[arg-type]
-                (who, DepositStake(network=self.world.network, amount_micro=missing, nonce=self.fresh_nonce())),  # type: ignore[arg-type]
+                (
+                    who,
+                    DepositStake(
+                        network=self.world.network,
+                        amount_micro=missing,
+                        expires_ms=self.world.now + 3_600_000,
+                        nonce=self.fresh_nonce(),
+                    ),
+                ),  # type: ignore[arg-type]
             ):
                 assert self.world.status(signer, value) == "ok"
             assert self.audit.transfer(payer.node_id, who.node_id, missing) == "ok"

@@ -7,7 +7,7 @@ from quorate.crypto.signing import check_bundle, node_id
 from quorate.errors import PeerError
 from quorate.ledger.ballots import check_signatures
 from quorate.ledger.call import Call, Done
-from quorate.ledger.state import Account, State, credited, key_parts, replace, sweep_at, with_account
+from quorate.ledger.state import RETAIN_MS, Account, State, credited, key_parts, replace, sweep_at, with_account
 from quorate.ledger.status import Refused, Status, refuse_if
 from quorate.model.codec import decode
 from quorate.model.ledger_events import Registered
@@ -53,6 +53,7 @@ def transfer(state: State, call: Call[TransferCredits]) -> Done:
     amount = call.value.amount_micro
     refuse_if(amount == 0, Status.AMOUNT_ZERO)
     refuse_if(call.value.to not in state.accounts, Status.ACCOUNT_UNKNOWN, call.value.to.hex())
+    _refuse_out_of_term(call)
     refuse_if(state.accounts[call.signer].balance_micro < amount, Status.BALANCE_TOO_LOW)
     return Done(credited(credited(state, call.signer, -amount), call.value.to, amount))
 
@@ -61,9 +62,18 @@ def deposit(state: State, call: Call[DepositStake]) -> Done:
     """From free balance to stake. A stake backs every agreement of its account at once; it has no way back yet."""
     amount, account = call.value.amount_micro, state.accounts[call.signer]
     refuse_if(amount == 0, Status.AMOUNT_ZERO)
+    _refuse_out_of_term(call)
     refuse_if(account.balance_micro < amount, Status.BALANCE_TOO_LOW)
     balance, stake = account.balance_micro - amount, account.stake_micro + amount
     return Done(with_account(state, call.signer, balance_micro=balance, stake_micro=stake))
+
+
+def _refuse_out_of_term(call: Call[TransferCredits] | Call[DepositStake]) -> None:
+    """Nothing in the state shows that such a transaction was applied before: it must not outlive its answer, which is
+    kept for `RETAIN_MS`."""
+    expires, now = call.value.expires_ms, call.block.time_ms
+    refuse_if(expires <= now, Status.TOO_LATE, f"expired at {expires}")
+    refuse_if(expires > now + RETAIN_MS, Status.TERM_TOO_LONG, f"{RETAIN_MS} ms")
 
 
 def post_offer(state: State, call: Call[PostOffer]) -> Done:

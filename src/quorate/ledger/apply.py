@@ -49,8 +49,6 @@ RULES: dict[type[Value], Rule[Any]] = {
     CloseForced: closing.close_forced,
     Equivocation: slashing.punish_equivocation,
 }
-NONCED = (TransferCredits, DepositStake)
-"""Nothing in the state shows that one of these was applied before: each is spent for ever, whatever its answer was."""
 OPEN_TO_SEQUENCERS = (Expire, CloseForced)
 """The ledger's own keys may post these without an account, so that no escrow waits for a party that is gone."""
 
@@ -76,9 +74,6 @@ def apply(state: State, tx: AuthenticatedTx, block: BlockContext, verify: Verify
     known = now.answered.get(key)
     if known is not None:
         return Applied(state, known.status, known.events, _encoded(known.events), known.detail, fresh=False)
-    spent = now.spent.get(key)
-    if spent is not None:
-        return Applied(state, spent, (), (), "answered before", fresh=False)
     try:
         done = _ruled(now, tx, block, verify)
     except Refused as refusal:
@@ -111,8 +106,7 @@ def _recorded(state: State, tx: AuthenticatedTx, answer: Answered) -> Applied:
     key, encoded = tx.signer + tx.id, _encoded(answer.events)
     place = state.height.to_bytes(8, "big") + state.time_ms.to_bytes(8, "big")
     chained = digest("ledger step", state.digest, place, tx.signer, tx.id, answer.status.encode(), *encoded)
-    spent = state.spent.put(key, answer.status) if isinstance(tx.value, NONCED) else state.spent
-    state = replace(state, digest=chained, spent=spent, answered=state.answered.put(key, answer))
+    state = replace(state, digest=chained, answered=state.answered.put(key, answer))
     state = sweep_at(state, state.time_ms + RETAIN_MS, ("answer", key))
     return Applied(state, answer.status, answer.events, encoded, answer.detail, fresh=True)
 

@@ -1,10 +1,10 @@
 """The whole state of the ledger as one frozen value of immutable tables: accounts, standing offers, rosters, escrows,
 what was answered.
 
-Nothing is kept for ever but accounts, their keys, and the marks of spent transfers and deposits, without which a copy
-of one could move the money again. Everything else is swept when its time has passed: offers and rosters at their
-expiry, answers and settled escrows after `RETAIN_MS` (so long equivocation can be punished), the mark that a job had
-its escrow once the job itself has expired.
+Nothing is kept for ever but accounts and their keys. Everything else is swept when its time has passed: offers and
+rosters at their expiry, answers and settled escrows after `RETAIN_MS` (so long equivocation can be punished, and no
+transfer or deposit is valid for longer, so that a copy cannot move the money again), the mark that a job had its escrow
+once the job itself has expired.
 
 `digest` is a running digest over every transaction with its signer, status and events, from the network id on. The
 machine is deterministic, so it commits to the state; equal digests mean equal histories, and a replay that leads
@@ -125,7 +125,6 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     escrows: Table[Digest, Escrow]
     jobs: Table[JobId, Digest]
     answered: Table[bytes, Answered]
-    spent: Table[bytes, Status]
     sweeps: Table[int, Marks]
     swept_hour: int
 
@@ -202,7 +201,6 @@ def genesis_state(genesis: Genesis) -> State:
         escrows=Table(),
         jobs=Table(),
         answered=Table(),
-        spent=Table(),
         sweeps=Table(),
         swept_hour=genesis.created_ms // HOUR_MS,
     )

@@ -12,7 +12,7 @@ from quorate.model.claim import Opening
 from quorate.model.codec import Part, Value
 from quorate.model.evidence import Signed
 from quorate.model.identity import KeyBundle
-from quorate.model.units import COHORT_MAX, ROUNDS_MAX, Bytes32, Count, Hash, Micro, Node, Word
+from quorate.model.units import COHORT_MAX, ROUNDS_MAX, Bytes32, Count, Hash, Micro, Ms, Node, Word
 
 POSTED_RESULT_BYTES_MAX = 256 << 10
 EVIDENCE_MAX = 8 * COHORT_MAX * ROUNDS_MAX
@@ -29,19 +29,22 @@ class Register(Value, frozen=True, tag="register"):
 
 
 class TransferCredits(Value, frozen=True, tag="transfer"):
-    """Moves free balance from the signer to `to`; `nonce` makes equal transfers distinct."""
+    """Moves free balance from the signer to `to`; `nonce` makes equal transfers distinct. After `expires_ms` it is no
+    longer taken, so that the ledger need not remember it for ever."""
 
     network: Hash
     to: Node
     amount_micro: Micro
+    expires_ms: Ms
     nonce: Bytes32
 
 
 class DepositStake(Value, frozen=True, tag="deposit"):
-    """Moves free balance of the signer into its stake, which backs its bonds."""
+    """Moves free balance of the signer into its stake, which backs its bonds. It expires as a transfer does."""
 
     network: Hash
     amount_micro: Micro
+    expires_ms: Ms
     nonce: Bytes32
 
 

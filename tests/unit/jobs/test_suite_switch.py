@@ -41,14 +41,22 @@ def arrive(town: Town, role: str, balance_micro: int) -> Identity:
     who = Identity.generate(HYBRID, town.draw)
     town.identities[who.node_id], town.bundles[who.node_id] = who, who.bundle
     assert register(town, who, role) == "ok"
-    gift = TransferCredits(network=town.network, to=who.node_id, amount_micro=balance_micro, nonce=town.draw(32))
+    gift = TransferCredits(
+        network=town.network,
+        to=who.node_id,
+        amount_micro=balance_micro,
+        expires_ms=town.now + 3_600_000,
+        nonce=town.draw(32),
+    )
     assert town.post(town.requester, gift)[0].answer.status == "ok"
     return who
 
 
 def arrive_as_provider(town: Town, place: int) -> None:
     who = arrive(town, "provider", 10**6)
-    deposit = DepositStake(network=town.network, amount_micro=10**6, nonce=town.draw(32))
+    deposit = DepositStake(
+        network=town.network, amount_micro=10**6, expires_ms=town.now + 3_600_000, nonce=town.draw(32)
+    )
     assert town.post(who, deposit)[0].answer.status == "ok"
     town.seal_keys[who.node_id] = SealKey.generate(town.draw)
     town.providers.append(who)

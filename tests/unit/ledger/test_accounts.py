@@ -18,7 +18,13 @@ from quorate.model.transaction import DepositStake, Register, TransferCredits
 
 
 def transfer(world: World, to: bytes, amount: int, nonce: int = 0) -> TransferCredits:
-    return TransferCredits(network=world.network, to=to, amount_micro=amount, nonce=nonce.to_bytes(32, "big"))  # type: ignore[arg-type]
+    return TransferCredits(
+        network=world.network,
+        to=to,
+        amount_micro=amount,
+        expires_ms=world.now + 3_600_000,
+        nonce=nonce.to_bytes(32, "big"),
+    )  # type: ignore[arg-type]
 
 
 def test_a_registration_proves_itself() -> None:
@@ -31,15 +37,18 @@ def test_a_registration_proves_itself() -> None:
 
 
 def test_a_transfer_moves_money_once_however_often_it_is_posted() -> None:
+    """Its answer is kept for longer than it is valid: a copy gets the answer, or is too late."""
     world = World()
     value = transfer(world, world.providers[0].node_id, 500)
     before = world.balance(world.requester), world.balance(world.providers[0])
     assert world.status(world.requester, value) == "ok"
     digest = world.state.digest
-    for wait in (0, RETAIN_MS // 2, RETAIN_MS + 2 * HOUR_MS):
+    for wait in (0, RETAIN_MS // 2, RETAIN_MS // 2 - 1):
         world.wait(wait)
         assert world.status(world.requester, value) == "ok"
     assert world.state.digest == digest
+    world.wait(2 * HOUR_MS)
+    assert world.status(world.requester, value) == "too_late"
     assert (world.balance(world.requester), world.balance(world.providers[0])) == (before[0] - 500, before[1] + 500)
     assert world.status(world.requester, transfer(world, world.providers[0].node_id, 500, nonce=1)) == "ok"
     assert world.balance(world.requester) == before[0] - 1000
@@ -52,7 +61,31 @@ def test_a_refused_transfer_stays_refused_when_money_comes_later() -> None:
     assert world.status(world.requester, transfer(world, world.providers[0].node_id, 5_000)) == "ok"
     world.wait(RETAIN_MS + 2 * HOUR_MS)
     assert world.status(world.requester, transfer(world, world.providers[1].node_id, 1)) == "ok"
-    assert world.status(world.providers[0], value) == "balance_too_low"
+    assert world.status(world.providers[0], value) == "too_late"
+
+
+@pytest.mark.parametrize("term_ms", [1, RETAIN_MS // 3, RETAIN_MS - 1, RETAIN_MS])
+def test_a_copy_of_a_transfer_moves_nothing_at_any_time(term_ms: int) -> None:
+    world = World()
+    value = msgspec.structs.replace(transfer(world, world.providers[0].node_id, 500), expires_ms=world.now + term_ms)
+    assert world.status(world.requester, value) == "ok"
+    before = world.balance(world.requester)
+    for _ in range(60):
+        world.wait(HOUR_MS // 2)
+        assert world.status(world.requester, value) in ("ok", "too_late")
+        assert world.balance(world.requester) == before
+    world.wait(RETAIN_MS + 2 * HOUR_MS)
+    assert world.status(world.node, transfer(world, world.node.node_id, 1)) == "ok"
+    assert len(world.state.answered) == 1, "nothing of it is kept"
+
+
+@pytest.mark.parametrize(("term_ms", "status"), [(0, "too_late"), (RETAIN_MS + 1, "term_too_long")])
+def test_a_transfer_and_a_deposit_have_a_term(term_ms: int, status: str) -> None:
+    world = World()
+    value = transfer(world, world.providers[0].node_id, 500)
+    assert world.status(world.requester, msgspec.structs.replace(value, expires_ms=world.now + term_ms)) == status
+    stake = DepositStake(network=world.network, amount_micro=1, expires_ms=world.now + term_ms, nonce=b"\0" * 32)  # type: ignore[arg-type]
+    assert world.status(world.requester, stake) == status
 
 
 def test_another_signer_of_the_same_bytes_is_another_transaction() -> None:
@@ -71,7 +104,7 @@ def test_a_transfer_to_oneself_changes_nothing() -> None:
 
 def test_a_deposit_becomes_stake() -> None:
     world = World()
-    value = DepositStake(network=world.network, amount_micro=300, nonce=b"\0" * 32)  # type: ignore[arg-type]
+    value = DepositStake(network=world.network, amount_micro=300, expires_ms=world.now + 3_600_000, nonce=b"\0" * 32)  # type: ignore[arg-type]
     assert world.status(world.node, value) == "ok"
     assert (world.balance(world.node), world.stake(world.node)) == (10_000_000 - 300, 20_300)
 

@@ -61,7 +61,13 @@ def test_blocks_may_be_cut_differently_but_lead_their_own_way() -> None:
     transactions = [
         world.tx(
             world.node,
-            TransferCredits(network=world.network, to=world.requester.node_id, amount_micro=1, nonce=bytes([n]) * 32),  # type: ignore[arg-type]
+            TransferCredits(
+                network=world.network,
+                to=world.requester.node_id,
+                amount_micro=1,
+                expires_ms=world.now + 3_600_000,
+                nonce=bytes([n]) * 32,
+            ),  # type: ignore[arg-type]
         )
         for n in range(5)
     ]

@@ -155,7 +155,7 @@ def test_settled_escrows_and_answers_are_swept_and_nothing_can_be_paid_again() -
     assert world.status(world.node, settle) == "ok"
     paid = world.balance(world.requester)
     world.wait(RETAIN_MS + 2 * HOUR_MS)
-    tick = DepositStake(network=world.network, amount_micro=1, nonce=b"\0" * 32)  # type: ignore[arg-type]
+    tick = DepositStake(network=world.network, amount_micro=1, expires_ms=world.now + 3_600_000, nonce=b"\0" * 32)  # type: ignore[arg-type]
     assert world.status(world.providers[0], tick) == "ok"
     assert (len(world.state.escrows), len(world.state.answered), len(world.state.jobs)) == (0, 1, 1)
     assert world.status(world.node, settle) == "unknown_agreement"

@@ -93,6 +93,7 @@ class Order:
                 network=world.network,
                 to=world.node.node_id,
                 amount_micro=world.balance(world.requester),  # type: ignore[arg-type]
+                expires_ms=world.now + 3_600_000,
                 nonce=NONCE,
             )
             assert world.status(world.requester, drain) == "ok"
@@ -349,7 +350,11 @@ def _other_network() -> tuple[World, Identity, Value]:
 @case(Status.SIGNER_UNREGISTERED)
 def _nobody() -> tuple[World, Identity, Value]:
     world = World()
-    return world, world.stranger, DepositStake(network=world.network, amount_micro=0, nonce=NONCE)  # type: ignore[arg-type]
+    return (
+        world,
+        world.stranger,
+        DepositStake(network=world.network, amount_micro=0, expires_ms=world.now + 3_600_000, nonce=NONCE),
+    )  # type: ignore[arg-type]
 
 
 @case(Status.BUNDLE_MISMATCH)
@@ -402,21 +407,31 @@ def _shared() -> tuple[World, Identity, Value]:
 @case(Status.AMOUNT_ZERO)
 def _zero() -> tuple[World, Identity, Value]:
     world = World()
-    value = TransferCredits(network=world.network, to=world.stranger.node_id, amount_micro=0, nonce=NONCE)  # type: ignore[arg-type]
+    value = TransferCredits(
+        network=world.network, to=world.stranger.node_id, amount_micro=0, expires_ms=world.now + 3_600_000, nonce=NONCE
+    )  # type: ignore[arg-type]
     return world, world.node, value
 
 
 @case(Status.ACCOUNT_UNKNOWN)
 def _unknown_payee() -> tuple[World, Identity, Value]:
     world = World()
-    value = TransferCredits(network=world.network, to=world.stranger.node_id, amount_micro=1 << 60, nonce=NONCE)  # type: ignore[arg-type]
+    value = TransferCredits(
+        network=world.network,
+        to=world.stranger.node_id,
+        amount_micro=1 << 60,
+        expires_ms=world.now + 3_600_000,
+        nonce=NONCE,
+    )  # type: ignore[arg-type]
     return world, world.node, value
 
 
 @case(Status.BALANCE_TOO_LOW)
 def _too_much() -> tuple[World, Identity, Value]:
     world = World()
-    value = DepositStake(network=world.network, amount_micro=world.balance(world.node) + 1, nonce=NONCE)  # type: ignore[arg-type]
+    value = DepositStake(
+        network=world.network, amount_micro=world.balance(world.node) + 1, expires_ms=world.now + 3_600_000, nonce=NONCE
+    )  # type: ignore[arg-type]
     return world, world.node, value
 
 
