@@ -49,7 +49,7 @@ static int read_question(question *the, uint8_t *request, uint32_t size)
         return 0;
     the->call.function = the->container + the->container_bytes;
     the->call.arguments = the->call.function + the->call.function_bytes;
-    the->context.balances = the->container + the->container_bytes + the->call.function_bytes + the->call.arguments_bytes;
+    the->context.balances = the->container + (the->call.arguments - the->container) + the->call.arguments_bytes;
     the->context.state = the->context.balances + MHR_BALANCE_BYTES * the->context.balance_count;
     if (state == FLAT_NO_STATE)
         the->context.state = NULL;

@@ -1,5 +1,5 @@
-/* A call of the contract machine as one range of bytes, and what became of it as another. Hosts, WebAssembly and the test
- * programs for boards all go through here. Numbers have the little end first.
+/* A call of the contract machine as one range of bytes, and what became of it as another. Hosts, WebAssembly and the
+ * test programs for boards all go through here. Numbers have the little end first.
  *
  * Request:                                          Answer:
  *    0 size of the container            4              0 verdict: an mhr_status or FLAT_REFUSED    4
@@ -28,8 +28,8 @@
 #define FLAT_NO_STATE 0xffffffffu
 enum { FLAT_REFUSED = 8, FLAT_MALFORMED = 9 };
 
-/* Runs a request. `area`, at an address that is a multiple of 8 and of at least FLAT_ANSWER_BYTES bytes, is working memory;
- * the answer lies in it. The balances in the request are changed. */
+/* Runs a request. `area`, at an address that is a multiple of 8 and of at least FLAT_ANSWER_BYTES bytes, is working
+ * memory; the answer lies in it. The balances in the request are changed. */
 const uint8_t *flat_answer(uint8_t *request, uint32_t request_bytes, uint8_t *area, uint32_t area_bytes);
 
 #endif

@@ -332,7 +332,7 @@ mhr_fault mhr_load(mhr_contract *contract, const uint8_t *container, uint32_t si
 
 /* ---- Verification, section 4 ---- */
 
-/* In `heights`, beside the heights up to HEIGHT_MAX: not the first byte of an instruction; one that is not reached yet. */
+/* In `heights`, beside heights up to HEIGHT_MAX: not the first byte of an instruction; one that is not reached yet. */
 #define INSIDE 0xfeu
 #define UNKNOWN 0xffu
 
@@ -452,7 +452,8 @@ static void effect_of(const mhr_contract *the, const function *own, uint32_t pc,
     }
 }
 
-static mhr_fault check_jump(const mhr_contract *the, uint8_t *heights, uint32_t pc, uint32_t start, uint32_t end, int height)
+static mhr_fault check_jump(const mhr_contract *the, uint8_t *heights, uint32_t pc, uint32_t start, uint32_t end,
+                            int height)
 {
     uint32_t target = load16(the->code + pc + 1);
     if (target < start || target >= end)
@@ -472,7 +473,8 @@ static int goes_on(uint8_t op)
 }
 
 /* One instruction of the second pass. `height` is what the one before left, then what this one leaves. */
-static mhr_fault walk_instruction(const mhr_contract *the, const function *own, uint8_t *heights, uint32_t pc, int *height)
+static mhr_fault walk_instruction(const mhr_contract *the, const function *own, uint8_t *heights, uint32_t pc,
+                                  int *height)
 {
     int before, after, here = heights[pc];
     if (here == (int)UNKNOWN) {
@@ -560,7 +562,7 @@ static int compare(span one, span other)
     return differ(one.bytes, other.bytes, one.size);
 }
 
-/* The head of a CBOR item in its shortest form, at `*at`, which moves behind it. Returns 0 when it is something else. */
+/* The head of a CBOR item in its shortest form at `*at`, which moves behind it. Returns 0 when it is something else. */
 static int read_head(const uint8_t *bytes, uint32_t size, uint32_t *at, uint32_t major, uint32_t *value)
 {
     static const uint32_t LEAST[3] = {24, 0x100, 0x10000};
@@ -1281,7 +1283,8 @@ static void store_memory(uint8_t *bytes, uint8_t mode, uint64_t value)
 
 /* Runs from the function's start; `locals` holds its arguments. Verification has made sure of heights, jumps and
  * immediates. Results are left from *results to *top. */
-static int interpret(machine *m, const function *first, int64_t *cells, const uint8_t **last, int64_t **results, int64_t **top)
+static int interpret(machine *m, const function *first, int64_t *cells, const uint8_t **last, int64_t **results,
+                     int64_t **top)
 {
     frame frames[DEPTH_MAX];
     const uint8_t *code = m->contract->code, *ip = code + first->start, *at = ip;
@@ -1513,7 +1516,8 @@ static int find_export(export *found, const mhr_contract *the, const mhr_call *c
     const uint8_t *at = the->exports;
     for (uint32_t i = 0; i < the->export_count; i++) {
         *found = read_export(at);
-        if (found->name[0] == call->function_bytes && differ(found->name + 1, call->function, call->function_bytes) == 0)
+        if (found->name[0] == call->function_bytes &&
+            differ(found->name + 1, call->function, call->function_bytes) == 0)
             return 1;
         at = after_export(found);
     }

@@ -1,7 +1,7 @@
 /* The contract machine (docs/spec/bytecode.md) for hosts, WebAssembly and microcontrollers.
  *
- * Freestanding: no heap, no globals, no library but memcpy, memset and memcmp. The caller brings all memory. A contract is
- * loaded, verified, and then run any number of times; nothing of one run is there for the next.
+ * Freestanding: no heap, no globals, no library but memcpy, memset and memcmp. The caller brings all memory. A contract
+ * is loaded, verified, and then run any number of times; nothing of one run is there for the next.
  */
 #ifndef QUORATE_MHR_H
 #define QUORATE_MHR_H
@@ -27,8 +27,8 @@ typedef enum {
 
 /* The numbers of section 7. */
 typedef enum {
-    MHR_NO_TRAP, MHR_OUT_OF_CYCLES, MHR_OVERFLOW, MHR_DIVISION_BY_ZERO, MHR_SHIFT_RANGE, MHR_MEMORY_RANGE, MHR_CALL_DEPTH,
-    MHR_STACK_OVERFLOW, MHR_ABORTED, MHR_KEY_SIZE, MHR_STATE_SIZE, MHR_OUTPUT_LIMIT, MHR_AMOUNT_RANGE
+    MHR_NO_TRAP, MHR_OUT_OF_CYCLES, MHR_OVERFLOW, MHR_DIVISION_BY_ZERO, MHR_SHIFT_RANGE, MHR_MEMORY_RANGE,
+    MHR_CALL_DEPTH, MHR_STACK_OVERFLOW, MHR_ABORTED, MHR_KEY_SIZE, MHR_STATE_SIZE, MHR_OUTPUT_LIMIT, MHR_AMOUNT_RANGE
 } mhr_trap;
 
 /* NO_ROOM is not an outcome: this machine has less memory than the run needs. The others say why a call did not start;
@@ -73,9 +73,9 @@ typedef struct {
 } mhr_room;
 
 /* After MHR_OK the first `records_bytes` of the journal are records: size of the whole record (4 bytes), size of its
- * value (4), kind (1), size of its key (1), key, value, and unused bytes up to the size. LOG, EMIT and TRANSFER (the key is
- * the receiver, the value the amount) are in the order of the run. There is one ENTRY for each change of state, in no
- * order; MHR_REMOVED as the size of the value removes the key. DEAD records mean nothing. */
+ * value (4), kind (1), size of its key (1), key, value, and unused bytes up to the size. LOG, EMIT and TRANSFER (the
+ * key is the receiver, the value the amount) are in the order of the run. There is one ENTRY for each change of state,
+ * in no order; MHR_REMOVED as the size of the value removes the key. DEAD records mean nothing. */
 typedef enum { MHR_DEAD, MHR_LOG, MHR_EMIT, MHR_TRANSFER, MHR_ENTRY } mhr_record;
 #define MHR_RECORD_BYTES 10u
 #define MHR_REMOVED 0xffffffffu

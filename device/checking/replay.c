@@ -1,7 +1,8 @@
 /* Replays requests of the contract machine (flat.h) in place of cases, in the programs that cases.h describes.
  *
- * The file: "QREQ", a count, then the requests, each behind its size. Numbers have four bytes, little end first. For each
- * request a line is printed: "answer", its number, the instructions that it took, and the answer's bytes in hexadecimal.
+ * The file: "QREQ", a count, then the requests, each behind its size. Numbers have four bytes, little end first. For
+ * each request a line is printed: "answer", its number, the instructions that it took, and the answer's bytes in
+ * hexadecimal.
  */
 #include "../crypto/bytes.h"
 #include "../flat.h"
