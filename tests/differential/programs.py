@@ -69,7 +69,15 @@ class _Function:
         if self.random.random() < 0.15:
             self.need(self.height + 1)
         else:
-            self.push(self.random.randint(-1, self.memory))
+            self.push(self.below(self.memory - 8))
+
+    def below(self, most: int) -> int:
+        """A number up to `most`, now and then one outside the memory."""
+        return (
+            self.random.choice((-1, self.memory, self.memory - 1))
+            if self.random.random() < 0.03
+            else self.random.randint(0, most)
+        )
 
     def pure(self) -> None:
         op = self.random.choice(PURE)
@@ -97,12 +105,12 @@ class _Function:
     def hosted(self) -> None:
         name = self.random.choice(list(HOSTED))
         for _ in range(HOSTED[name]):
-            self.push(self.random.randint(-1, self.memory // 2))
+            self.push(self.below(self.memory // 2 - 8))
         self.emit(name, TABLE[Op[name]].pushes - TABLE[Op[name]].pops)
 
     def state(self) -> None:
-        for most in (self.memory // 2, 5, self.memory // 2, 60):
-            self.push(self.random.randint(-1 if self.random.random() < 0.2 else 0, most))
+        for most in (self.memory // 2 - 8, 5, self.memory // 2 - 8, 60):
+            self.push(self.random.choice((-1, most)) if self.random.random() < 0.1 else self.below(most))
         self.emit(*self.random.choice((("LOAD state", -3), ("STORE state", -4))))
 
     def call(self) -> None:
@@ -131,7 +139,7 @@ class _Function:
         if kind < 0.25:
             self.at_height(self.heights[following])
         elif kind < 0.4 and following in self.reached:
-            self.end(self.random.choice(("RET", "RET", "RET", "RET", "HALT", "ABORT")))
+            self.end(self.random.choice(("RET", "RET", "HALT", "ABORT")))
         elif kind < 0.6 and following in self.reached:
             target = self.random.randrange(len(self.heights))
             self.jump("JMP", at, target)
@@ -179,7 +187,7 @@ class _Function:
 
 def source(random: Random) -> str:
     """The text of a random contract, with `f0(x: int, y: int, data: bytes)` to be called."""
-    memory = random.choice((16, 64, 200, 4096))
+    memory = random.choice((16, 120, 256, 256, 4096, 4096))
     shapes = [_Shape(4, random.randint(0, 3), random.randint(5, 8))]
     for _ in range(random.randint(0, 3)):
         parameters = random.randint(0, 3)
