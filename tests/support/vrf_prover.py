@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha512
 
-from quorate.crypto.edwards25519 import BASE, IDENTITY, L, Point, add, encode, multiply
+from quorate.crypto.edwards25519 import BASE, COFACTOR, IDENTITY, L, Point, add, decode_canonical, encode, multiply
 from quorate.crypto.vrf import challenge, encode_to_curve
 
 
@@ -30,6 +30,19 @@ def prove(seed: bytes, alpha: bytes) -> bytes:
     stated = challenge((key, hashed, gamma, multiply(nonce, BASE), multiply(nonce, hashed)))
     response = (nonce + int.from_bytes(stated, "little") * scalar) % L
     return encode(gamma) + stated + response.to_bytes(32, "little")
+
+
+def forge(key: bytes, alpha: bytes) -> bytes:
+    """A proof under a key of small order, which anyone can make and only key validation refuses: gamma is the identity,
+    and the nonce is tried until the challenge takes the key out of the equation."""
+    point, hashed = decode_canonical(key), encode_to_curve(key, alpha)
+    assert point is not None
+    assert hashed is not None
+    for nonce in range(1, 1000):
+        stated = challenge((point, hashed, IDENTITY, multiply(nonce, BASE), multiply(nonce, hashed)))
+        if stated[0] % COFACTOR == 0:
+            return encode(IDENTITY) + stated + nonce.to_bytes(32, "little")
+    raise AssertionError("one nonce in eight does it")
 
 
 def sign(

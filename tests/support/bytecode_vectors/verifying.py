@@ -7,9 +7,9 @@ import json
 from tests.support.bytecode_vectors.computing import LEAST, MOST
 from tests.support.bytecode_vectors.form import FOLDER, Case, Json
 from tests.support.bytecode_vectors.probes import Probe
-from tests.support.vrf_prover import prove, public_key, sign
+from tests.support.vrf_prover import forge, prove, public_key, sign
 
-from quorate.crypto.edwards25519 import L, P, decode_any
+from quorate.crypto.edwards25519 import L, P, decode_any, decode_canonical
 from quorate.execute.bytecode.assembler import assemble
 
 STANDARDS = FOLDER.parent / "crypto"
@@ -69,6 +69,9 @@ SIGNED = """
 PROVEN = """
 .memory 4096
 .func main(alpha: bytes, key: bytes, proof: bytes) -> 1
+    PUSH 4032
+    PUSH -1
+    STORE i64
     LOAD local 0
     LOAD local 1
     LOAD local 2
@@ -178,8 +181,8 @@ def signing_shape() -> list[Case]:
 
 def _proof(label: str, alpha: bytes, key: bytes, proof: bytes, beta: bytes | None) -> Case:
     results = ["1" if beta else "0"]
-    stated: Json = {"results": results, "cycles": str(12 + 1 + 2000 + 1 + 1 + 12 + 3)}
-    stated["emitted"] = (beta or bytes(64)).hex()
+    stated: Json = {"results": results, "cycles": str(1 + 1 + 3 + 12 + 1 + 2000 + 1 + 1 + 12 + 3)}
+    stated["emitted"] = (beta or b"\xff" * 8 + bytes(56)).hex()
     return Case(f"VERIFY_VRF/{label}", assemble(PROVEN), stated, arguments=(alpha, key, proof))
 
 
@@ -199,6 +202,8 @@ def proving() -> list[Case]:
     for at, encoding in enumerate(small_order()):
         cases.append(_proof(f"small_key_{at}", b"alpha", encoding, proof, None))
         cases.append(_proof(f"small_gamma_{at}", b"alpha", public_key(SEED), encoding + proof[32:], None))
+    for at, encoding in enumerate(encoding for encoding in small_order() if decode_canonical(encoding)):
+        cases.append(_proof(f"forged_for_small_key_{at}", b"alpha", encoding, forge(encoding, b"alpha"), None))
     probe = Probe("VERIFY_VRF", 5, 1, head=".memory 3000")
     for length, extra in ((0, 0), (1024, 0), (1025, 12), (3000, 372)):
         cases.append(probe.ok(f"price_{length}", (0, length, 0, 0, 0), [0], extra))
