@@ -1,8 +1,8 @@
 """Deterministic CBOR (RFC 8949, section 4.2.1): ints, byte and text strings, arrays, maps, false, true, null.
 
 Reading takes bytes and a place and gives the place behind what was read. Whatever is not in its one deterministic form
-ends the run: a head longer than needed, an open length, keys out of order or twice, floats, tags, an early end. Ints fit
-64 bits. That text is UTF-8 is not looked at. Every item is at least one byte, so that no count makes a reader run on.
+ends the run: a head longer than needed, an open length, keys out of order or twice, floats, tags, an early end. Ints
+fit 64 bits. That text is UTF-8 is not looked at. Every item is at least one byte: no count makes a reader run on.
 """
 
 from mhr import address, buffer, memory, nat, set_u8, shift_right, u8
