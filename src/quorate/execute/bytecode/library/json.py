@@ -1,8 +1,8 @@
 """JSON (RFC 8259) without floats: reading, setting and deleting by path.
 
 A path is keys and indices between slashes: `b"owners/0/name"`; keys are compared byte for byte with what stands between
-the quotes, so that a key with an escape is written in the path as it is in the text. Numbers are ints. Whatever is not such
-JSON ends the run. Of two equal keys the first one counts. What is not named stays as it was written.
+the quotes, so that a key with an escape is written in the path as it is in the text. Numbers are ints. Whatever is not
+such JSON ends the run. Of two equal keys the first one counts. What is not named stays as it was written.
 """
 
 from mhr import address, buffer, memory, nat, u8
