@@ -1,5 +1,5 @@
-"""The table of builtins in `docs/spec/contract-python.md`, from the code. `python -m tests.support.builtin_table` writes
-it again."""
+"""The table of builtins in `docs/spec/contract-python.md`, from the code; `python -m tests.support.builtin_table`
+writes it again."""
 
 from __future__ import annotations
 

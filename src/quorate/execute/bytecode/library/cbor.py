@@ -1,8 +1,8 @@
-"""Deterministic CBOR (RFC 8949, section 4.2.1): ints of 64 bits, byte and text strings, arrays, maps, false, true, null.
+"""Deterministic CBOR (RFC 8949, section 4.2.1): ints, byte and text strings, arrays, maps, false, true, null.
 
-Reading takes bytes and a place and gives the place behind what was read. Whatever is not in its one deterministic form ends
-the run: a longer head than needed, an open length, keys out of order or twice, floats, tags, an end that comes too early.
-That text is UTF-8 is not looked at. Every item is at least one byte, so that no count makes a reader run on.
+Reading takes bytes and a place and gives the place behind what was read. Whatever is not in its one deterministic form
+ends the run: a head longer than needed, an open length, keys out of order or twice, floats, tags, an early end. Ints
+fit 64 bits. That text is UTF-8 is not looked at. Every item is at least one byte: no count makes a reader run on.
 """
 
 from mhr import address, buffer, memory, nat, set_u8, shift_right, u8
@@ -61,14 +61,22 @@ def head(data: bytes, at: nat) -> tuple[nat, nat, nat]:
 
 
 def skip(data: bytes, at: nat) -> nat:
-    """The place behind one item, all of which is looked at."""
+    """The place behind one item, all of which is looked at. Small numbers and short byte strings take the short way."""
+    assert at < len(data), CUT_OFF
+    first = u8(address(data) + at)
+    if first < 24:
+        return at + 1
+    if 64 <= first < 88:
+        end = at + first - 63
+        assert end <= len(data), CUT_OFF
+        return end
     return skip_inside(data, at, 0)
 
 
 def skip_inside(data: bytes, at: nat, depth: nat) -> nat:
     assert depth < DEPTH_MAX, TOO_DEEP
     kind, value, end = head(data, at)
-    if kind == BYTES or kind == TEXT:
+    if BYTES <= kind <= TEXT:
         assert value <= len(data) - end, CUT_OFF
         return end + value
     if kind == ARRAY:

@@ -1,7 +1,7 @@
 """Values that replicas change apart from one another and merge in any order: GCounter, GSet, LWWRegister, ORSet, RGA.
 
-Each is canonical CBOR. All but the register are maps from byte strings to values, and merging keeps, for each key, the value
-whose bytes are the greater. Deterministic CBOR orders numbers by their size, so that this one rule is all of them:
+Each is canonical CBOR. All but the register are maps from byte strings to values, and merging keeps, for each key, the
+value whose bytes are the greater. Deterministic CBOR orders numbers by their size, so that one rule is all of them:
 
     GCOUNTER  replica: how much it has added                     the greater number
     GSET      element: true                                      there is nothing to choose
