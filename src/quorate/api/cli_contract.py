@@ -29,9 +29,9 @@ _HEX = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
 
 app = App(
     name="contract",
-    help="Assemble, inspect and run contracts on this machine.",
+    help="Build, inspect and run contracts on this machine.",
     help_epilogue=epilogue(
-        "quorate contract assemble counter.mha\nquorate contract run counter.mhb add --arg amount=5",
+        "quorate contract build naming.py\nquorate contract run counter.mhb add --arg amount=5",
         errors.UnreadableFile,
         errors.BadContract,
         errors.WrongArguments,
@@ -64,13 +64,21 @@ def assemble(
         Where the container goes (default: beside the source, with the suffix .mhb).
     """
     from quorate.execute.bytecode.assembler import assemble as assembled
+
+    return _keep(assembled(_text(source)), source, out, output)
+
+
+def _text(source: Path) -> str:
+    try:
+        return _read(source).decode()
+    except UnicodeDecodeError:
+        raise InvalidField(f"{source} is no text", field="source", fix="name the source of a contract") from None
+
+
+def _keep(container: bytes, source: Path, out: Path | None, output: Output) -> int:
+    """Verifies the container as every engine will, writes it, and says its address."""
     from quorate.execute.bytecode.verify import load
 
-    try:
-        text = _read(source).decode()
-    except UnicodeDecodeError:
-        raise InvalidField(f"{source} is no text", field="source", fix="name a file of assembly") from None
-    container = assembled(text)
     contract = load(container)
     path = out or source.with_suffix(".mhb")
     if path == source:
@@ -83,6 +91,34 @@ def assemble(
         render.say(f"wrote {path}, {len(container)} bytes")
         render.say(f"address {contract.address.hex()}")
     return problems.OK
+
+
+@app.command(
+    help_epilogue=epilogue(
+        "quorate contract build naming.py\nquorate contract build naming.py --out build/naming.mhb",
+        errors.UnreadableFile,
+        errors.InvalidField,
+        errors.CompileError,
+    )
+)
+def build(
+    source: Annotated[Path, Parameter(show_default=False)],
+    *,
+    out: Annotated[Path | None, Parameter(show_default=False)] = None,
+    output: Output = PLAIN,
+) -> int:
+    """Compile a contract that is written in the Python subset of docs/spec/contract-python.md.
+
+    Parameters
+    ----------
+    source
+        The contract. What is outside of the subset is refused with its line, and with what may be written instead.
+    out
+        Where the container goes (default: beside the source, with the suffix .mhb).
+    """
+    from quorate.execute.bytecode.compiler.program import compile_contract
+
+    return _keep(compile_contract(_text(source), source.name).container, source, out, output)
 
 
 @app.command(

@@ -95,12 +95,13 @@ def step(state: LeaseState, event: Event, now: Millis) -> Step:
 
 def must_save(before: LeaseState, after: LeaseState) -> bool:
     """Whether the change has to survive a crash. Before its commitment a member has said nothing that binds it: should
-    it die, the requester's side asks again and it begins anew. Openings of others are sent again."""
+    it die, the requester's side asks again and it begins anew. What it must not forget is that the ledger has opened
+    windows: a commitment that it makes later is at stake in them. Openings of others are sent again."""
     return _kept(before) != _kept(after)
 
 
 def _kept(state: LeaseState) -> tuple[object, ...]:
-    if state.body is None:
+    if state.body is None and not state.forced:
         return ()
     stage = "opened" if state.stage == "delivered" else state.stage
     # Its own commitment is signed again when it is said again.
@@ -266,7 +267,11 @@ def _settled(state: LeaseState, event: Settled, now: Millis) -> Step:
 
 
 def _restarted(state: LeaseState, event: Restarted, now: Millis) -> Step:
-    """From the saved state on, which is there once the member has committed: what was said is said again."""
+    """From the saved state on: what was said is said again, what was not finished is begun again."""
+    if state.stage in ("new", "fetching", "running"):
+        return _to(state, "new", now, started=False, acked=False), (Check(),)
+    if state.stage == "stopping":
+        return state, (Stop(),)
     if state.stage == "committed":
         return state, (Send(state.node, commitment(state)), *forcing.resume(state))
     if state.stage in ("opened", "delivered"):

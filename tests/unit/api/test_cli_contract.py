@@ -90,3 +90,16 @@ def test_a_changed_byte_and_other_files_are_no_contract(run: Cli, counter: str, 
     done = run("contract", "assemble", str(wrong))
     assert done.code == 29
     assert "line 3" in done.err
+
+
+def test_a_contract_in_python_is_built_and_called(run: Cli, tmp_path: Path) -> None:
+    source = shutil.copy(ROOT / "contracts" / "naming.py", tmp_path)
+    assert run("contract", "build", source).code == 0
+    built = (tmp_path / "naming.mhb").read_bytes()
+    assert built[:4] == b"MHRB"
+    outside = tmp_path / "outside.py"
+    outside.write_text("def f(x: float) -> int:\n    return 1\n")
+    done = run("contract", "build", str(outside))
+    assert done.code == 48
+    assert "line 1" in done.err or ":1" in done.err
+    assert not (tmp_path / "outside.mhb").exists()
