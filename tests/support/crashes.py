@@ -123,7 +123,7 @@ class Killer:
         self._tries += 1
         key = f"{self._role} {self._tries}"
         self._story.begin(self._client, key)
-        (self._folder / crashing_process.ARMED).write_text(moment)
+        (self._folder / crashing_process.ARMED).write_text(f"{moment}\njob {self._tries}")
         ended = False
         with ThreadPoolExecutor(1) as once:
             watch = once.submit(self._bring_back, lambda: ended)

@@ -4,8 +4,9 @@
 
 Every call that leaves the process or makes something durable has two moments, before and after it: a save, a message, a
 blob, a download, a run of a guest. While `crash.armed` is in the process's folder they are counted, each kind for
-itself, and noted in `crash.seen`: `3@after send round_close` is the third of its kind. At the one that `crash.armed`
-names the process writes it to `crash.hit` and is gone. Everything else is the shipped code.
+itself, and noted in `crash.seen`: `3@after send round_close` is the third of its kind. At the one that the first line
+of `crash.armed` names the process writes it to `crash.hit` and is gone; another text there begins the count anew.
+Everything else is the shipped code.
 """
 
 from __future__ import annotations
@@ -44,18 +45,22 @@ class Switch:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._reached: Counter[str] = Counter()
+        self._armed = ""
 
     def reach(self, kind: str) -> None:
         try:
-            chosen = (self._folder / ARMED).read_text()
+            armed = (self._folder / ARMED).read_text()
         except FileNotFoundError:
-            self._reached.clear()
+            self._armed = ""
             return
+        if armed != self._armed:
+            self._armed = armed
+            self._reached.clear()
         self._reached[kind] += 1
         moment = f"{self._reached[kind]}@{kind}"
         with (self._folder / SEEN).open("a") as seen:
             seen.write(f"{moment}\n")
-        if moment == chosen:
+        if moment == armed.partition("\n")[0]:
             (self._folder / HIT).write_text(moment)
             os.kill(os.getpid(), signal.SIGKILL)
 
