@@ -87,7 +87,7 @@ class SimulatedProvider(PostingNode):
         brief = self._briefs.get(value.agreement)
         if brief is not None:
             state, effects = lease.begin(letter.signed, brief, self.now())
-            self._became(value.agreement, state, turn, save=False)
+            self._became(value.agreement, state, turn)
             self.carry_out(value.agreement, effects, turn)
 
     def lease(self, key: bytes) -> LeaseState | None:

@@ -94,16 +94,14 @@ def step(state: LeaseState, event: Event, now: Millis) -> Step:
 
 
 def must_save(before: LeaseState, after: LeaseState) -> bool:
-    """Whether the change has to survive a crash. Before its commitment a member has said nothing that binds it: should
-    it die, the requester's side asks again and it begins anew. What it must not forget is that the ledger has opened
-    windows: a commitment that it makes later is at stake in them. Openings of others are sent again."""
+    """Whether the change has to survive a crash. Fetching and running begin again; openings of others are sent again. A
+    lease is kept from its first moment: the ledger may open windows before the member commits, and whoever has
+    forgotten the lease would not hear that its commitment is at stake in them."""
     return _kept(before) != _kept(after)
 
 
 def _kept(state: LeaseState) -> tuple[object, ...]:
-    if state.body is None and not state.forced:
-        return ()
-    stage = "opened" if state.stage == "delivered" else state.stage
+    stage = "new" if state.stage in ("fetching", "running") else "opened" if state.stage == "delivered" else state.stage
     # Its own commitment is signed again when it is said again.
     return (stage, state.refusal, state.close, state.delivery_ack, state.forced, state.force_due_ms)
 

@@ -166,7 +166,7 @@ class ProviderNode(PostingShell):
         context = state.context
         evidence = (letter.evidence, context.job, context.agreement, context.escrow.checkpoint)
         self.keep_stamps(item for item in evidence if item.stamp in self._known(item))
-        self._became(value.agreement, state, turn, save=False)
+        self._became(value.agreement, state, turn)
         self._carry_out(value.agreement, effects, turn)
 
     def _known(self, signed: Signed) -> tuple[Digest, ...]:
