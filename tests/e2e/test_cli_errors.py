@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.support import guests
-from tests.support.network import Network
+from tests.support import guests, shifted_process
+from tests.support.network import Network, running, until
 
 from quorate.api import problems
 from quorate.node import localnet
@@ -175,6 +175,21 @@ def test_a_full_disk_is_named(network: Network) -> None:
         pytest.skip("there is no /dev/full here")
     done = quorate(network.home, "compute", "run", *ANSWER, "--proof", "trust", "--out", "/dev/full")
     is_refused(done, "DiskFull", "out: /dev/full", "fix: ")
+
+
+def test_a_clock_that_is_off_is_told_before_anything_is_begun() -> None:
+    with running(1) as late:
+        late.kill("node")
+        late.respawn("node", (shifted_process.ENTRY,))
+        until(lambda: late.ids["sequencer"].hex() in late.client().network()["clocks_off_ms"], 20)
+        done = quorate(late.home, "compute", "submit", *ANSWER, "--proof", "trust")
+        is_refused(done, "ClockSkew", "clock", "set the clocks")
+        assert late.client().list() == ()
+        late.kill("node")
+        late.respawn("node")
+        until(lambda: late.client().network()["peers"] == 2, 20)
+        late.await_standing()
+        assert quorate(late.home, "compute", "run", *ANSWER, "--proof", "trust").returncode == 0
 
 
 def test_an_interrupted_run_says_that_its_job_goes_on(network: Network, tmp_path: Path) -> None:

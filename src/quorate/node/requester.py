@@ -18,7 +18,7 @@ import msgspec
 from quorate.cohort.selection import wrapped_members
 from quorate.crypto.digests import EMPTY_BLOB, blob_digest, body_digest
 from quorate.crypto.signing import Identity
-from quorate.errors import IdempotencyConflict, InvalidField, QuorateError, UnknownJob
+from quorate.errors import ClockSkew, IdempotencyConflict, InvalidField, QuorateError, UnknownJob
 from quorate.jobs import lifecycle
 from quorate.jobs.admission import admit
 from quorate.jobs.state import (
@@ -64,7 +64,7 @@ from quorate.node.fetching import Shelf
 from quorate.node.nouns import EVENTS, VALUES
 from quorate.node.postbox import Letter
 from quorate.node.posting import POST_TIMER, PostingShell
-from quorate.node.shell import Turn, World, pack
+from quorate.node.shell import CLOCK_SKEW_MS_MAX, Turn, World, pack
 from quorate.node.trade import Trade
 from quorate.node.waiting import Waiting
 
@@ -269,6 +269,7 @@ class RequesterNode(PostingShell):
     async def submit(self, submission: Submission) -> Accepted:
         """Admits, saves, begins: all jobs or none. The same client key with the same body returns the first job
         (R14)."""
+        self._require_true_clock()
         for bundle in submission.bundles:
             self.postbox.directory.add(bundle)
         for stamp in submission.stamps:
@@ -279,6 +280,18 @@ class RequesterNode(PostingShell):
         self._require_blobs(jobs, {blob_digest(data) for data in submission.blobs})
         begun = await self._in_turn(lambda turn: self._begin_all(submission.orders, turn))
         return Accepted(jobs=tuple(begun), draws=views.NO_DRAWS)
+
+    def _require_true_clock(self) -> None:
+        """Jobs and agreements are dated: with another civil time than the ledger's they would be refused one by one,
+        or end before their time."""
+        skew_ms = self.skewed.get(self.ledger)
+        if skew_ms is not None:
+            raise ClockSkew(
+                f"this node and the ledger read times that are {abs(skew_ms)} ms apart",
+                field="clock",
+                limit=f"{CLOCK_SKEW_MS_MAX} ms",
+                fix="set the clocks, then restart the network",
+            )
 
     def _admitted(self, order: Order) -> Job:
         self.postbox.verify(order.job)

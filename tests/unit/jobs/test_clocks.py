@@ -10,13 +10,14 @@ from tests.support.job_town import LIMITS, Play, Sealed, Town, quorum
 
 from quorate import errors
 from quorate.crypto.digests import value_digest
-from quorate.jobs.clocks import OPEN_MS, RUN_GRACE_MS, SILENCE_MS, phase_deadline, running_clock
-from quorate.jobs.state import Matched, Opened, Tick
+from quorate.jobs import lifecycle
+from quorate.jobs.clocks import OPEN_MS, PROBE_MS, RUN_GRACE_MS, SILENCE_MS, phase_deadline, running_clock
+from quorate.jobs.state import Matched, Opened, Returned, Tick
 from quorate.market.matching import Match, match
 from quorate.model.agreement import EscrowOpened
 from quorate.model.assignment import Ack, Assignment, Started
-from quorate.model.claim import Delivery, Opening
-from quorate.model.effects import Post
+from quorate.model.claim import Delivery, Opening, RoundClose
+from quorate.model.effects import Post, Send
 from quorate.model.evidence import Proven, Signed
 from quorate.model.policy import Timeouts
 from quorate.model.transaction import OpenEscrow
@@ -165,6 +166,39 @@ def test_a_verify_clock_longer_than_the_wait_for_openings_is_not_what_ends_it(to
     assert (play.state.stage, play.state.current.number) == ("opening", 1)
     play.wait(start + OPEN_MS)
     assert (play.state.current.number, play.state.error) == (2, "")
+
+
+def asked(effects: tuple[Any, ...]) -> list[NodeId]:
+    return [effect.to for effect in effects if isinstance(effect, Send) and isinstance(effect.value, Assignment)]
+
+
+def test_a_member_that_has_acknowledged_is_told_again_at_every_fifth_probe_only(three: Town) -> None:
+    patient = msgspec.structs.replace(CLOCKS, transfer_ms=600_000)
+    state = halted(three, "start", timeouts=patient).state
+    assert all(slot.ack for slot in state.current.live)
+    told = []
+    for probe in range(1, 11):
+        now = Millis(three.now + probe * PROBE_MS)
+        state, effects = lifecycle.step(state, Tick({who.node_id: now for who in three.providers}), now)
+        told.append(len(asked(effects)))
+    assert told == [0, 0, 0, 0, 3, 0, 0, 0, 0, 3]
+
+
+def test_a_member_that_comes_back_is_told_at_once_and_nobody_else(four: Town) -> None:
+    state = halted(four, "start").state
+    members = [slot.member for slot in state.current.live]
+    (spare,) = (who.node_id for who in four.providers if who.node_id not in members)
+    for member in members:
+        assert asked(lifecycle.step(state, Returned(member), four.now)[1]) == [member]
+    assert lifecycle.step(state, Returned(spare), four.now) == (state, ())
+
+
+def test_a_member_that_has_committed_is_asked_for_its_opening_when_it_comes_back(four: Town) -> None:
+    play = halted(four, "opening")
+    state = play.state
+    before = lifecycle.step(state, Returned(state.current.live[0].member), four.now)[1]
+    assert asked(before) == []
+    assert [type(effect.value) for effect in before if isinstance(effect, Send)] == [RoundClose]
 
 
 def test_the_transfer_clock_covers_assignment_and_retries(four: Town) -> None:
