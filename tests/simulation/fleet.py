@@ -202,6 +202,7 @@ def job_of(fleet: Fleet, place: int, asked: Asked, nonce: bytes) -> Job:
             wasm_tier="none",
             dependencies=(),
         ),
+        call=None,
         arguments=(),
         input_media="",
         output_media="",

@@ -240,6 +240,7 @@ class Town:
                 wasm_tier="none",
                 dependencies=(),
             ),
+            call=None,
             arguments=(),
             input_media="",
             output_media="",

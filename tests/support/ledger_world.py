@@ -244,6 +244,7 @@ class World:
                 wasm_tier="light",
                 dependencies=(),
             ),
+            call=None,
             arguments=(),
             input_media="",
             output_media="",

@@ -33,9 +33,10 @@ from quorate.execute.wasm.policy import BUFFER_ENTRY, ENTRY_DEFAULT, check_progr
 from quorate.execute.wasm.sections import Outline
 from quorate.execute.wasm.wasi import MODULE
 from quorate.model import job as model
+from quorate.model.call import ContractCall
 from quorate.model.media import is_of_media, require_media
 from quorate.model.policy import Policy, Proof, Timeouts
-from quorate.model.program import Program
+from quorate.model.program import TIER_LIMITS, Program
 from quorate.model.units import AMOUNT_MAX, COHORT_MAX, Digest, Fuel, MicroCredits, Millis
 
 ONE_IN_DEFAULT = 10
@@ -104,6 +105,7 @@ class Draft:
     policy: Policy
     privacy: tuple[str, ...]
     dispute_disclosure: Literal["none", "jury"]
+    call: ContractCall | None = None
 
     def __post_init__(self) -> None:
         missing = [name for name in PROTECTIONS if self.private and name not in self.protections]
@@ -203,10 +205,8 @@ class Builder:
 
     def tier(self, wasm_tier: Literal["light", "full"]) -> Builder:
         """Limits by name: light = 16 MiB, 10^8 fuel, 5 s; full = 256 MiB, 10^10 fuel, 30 s."""
-        if wasm_tier not in model.TIER_LIMITS:
-            raise InvalidField(
-                repr(wasm_tier), field="tier", limit=" or ".join(model.TIER_LIMITS), fix="or leave it out"
-            )
+        if wasm_tier not in TIER_LIMITS:
+            raise InvalidField(repr(wasm_tier), field="tier", limit=" or ".join(TIER_LIMITS), fix="or leave it out")
         self._tier = wasm_tier
         return self
 
@@ -310,7 +310,7 @@ class Builder:
         """The limits; a tier sets those that were not given, and what was given may not exceed the tier."""
         if self._tier == "none":
             return (self._limits or ResourceLimits()).exact(elements)
-        memory, fuel, run = model.TIER_LIMITS[self._tier]
+        memory, fuel, run = TIER_LIMITS[self._tier]
         most = ResourceLimits(memory_bytes=memory, fuel=fuel, run_ms=run)
         given = self._limits or most
         for name in ("memory_bytes", "fuel", "run_ms"):

@@ -189,7 +189,7 @@ def _standard_input(option: str) -> bytes:
 def _limits(options: JobOptions) -> ResourceLimits:
     """Those given; the others from the tier, or the defaults of the network."""
     from quorate.api.builder import ResourceLimits
-    from quorate.model.job import TIER_LIMITS
+    from quorate.model.program import TIER_LIMITS
 
     base = ResourceLimits()
     memory, fuel, run = TIER_LIMITS[options.tier] if options.tier else (base.memory_bytes, base.fuel, base.run_ms)

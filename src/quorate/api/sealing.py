@@ -126,6 +126,7 @@ def _core(draft: Draft, parties: Parties, now_ms: Millis, public: _Public) -> Jo
         requester=parties.requester,
         node=parties.node,
         program=draft.program,
+        call=draft.call,
         arguments=draft.arguments,
         input_media=draft.input_media,
         output_media=draft.output_media,

@@ -25,7 +25,8 @@ TURN_BYTES = MIB
 """How many bytes of output and log it gathers before that."""
 PURE = "pure"
 COMMAND = "command"
-PROFILES = (PURE, COMMAND)
+CONTRACT = "contract"
+PROFILES = (PURE, COMMAND, CONTRACT)
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +65,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
     `digest` is the BLAKE3 of `module`; a module that does not match is refused before any of it is read. `entry`
     empty means the profile's own (`run` or `_start`). `capabilities` are the deterministic stand-ins granted to the
-    command profile.
+    command profile. A call of a contract has its encoded `CallArguments` as `stdin` and in `world` an encoded
+    `CallWorld`; its output is an encoded `CallOutcome`.
     """
 
     id: bytes
@@ -74,6 +76,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     entry: str = ""
     args: tuple[str, ...] = ()
     stdin: bytes = b""
+    world: bytes = b""
     limits: Limits = DEFAULT
     capabilities: frozenset[str] = frozenset()
 

@@ -50,6 +50,7 @@ class Run(Frame, frozen=True):
     entry: str
     args: tuple[str, ...]
     stdin: bytes
+    world: bytes
     limits: Limits
     capabilities: frozenset[str]
 

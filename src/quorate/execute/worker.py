@@ -21,6 +21,7 @@ from collections import deque
 
 from quorate.errors import QuorateError, UnsupportedMachine, UserError
 from quorate.execute import frames, jail
+from quorate.execute.contracts.runner import CallRunner, is_container
 from quorate.execute.engine import TURN_BYTES, TURN_MS, End, Limits, Task, module_digest
 from quorate.execute.wasm.wasmtime_engine import HostFault, Program, WasmtimeEngine, wat_to_wasm
 from quorate.model.trap import FAILURES
@@ -70,12 +71,14 @@ class PeakMeter:
 
 
 class Worker:
-    """The loop. Programs are kept by digest until the pool says to forget them; a bad module is kept as its error."""
+    """The loop. Programs are kept by digest until the pool says to forget them; a bad module is kept as its error. A
+    bytecode contract is kept as its bytes: the machine that runs it verifies it each time, in microseconds."""
 
-    def __init__(self, engine: WasmtimeEngine, meter: PeakMeter) -> None:
+    def __init__(self, engine: WasmtimeEngine, calls: CallRunner, meter: PeakMeter) -> None:
         self._engine = engine
+        self._calls = calls
         self._meter = meter
-        self._programs: dict[bytes, Program | QuorateError] = {}
+        self._programs: dict[bytes, Program | bytes | QuorateError] = {}
         self._inbox = frames.Inbox(frames.ToWorker)
         self._waiting: deque[frames.Frame] = deque()
         self._poll = select.poll()
@@ -131,13 +134,15 @@ class Worker:
                 raise HostFault("the pool sent a module under another digest")
             program = self._program(order)
             self._programs[order.digest] = program
-            if order.wants_artefact and not order.artefact:
+            if isinstance(program, Program) and order.wants_artefact and not order.artefact:
                 artefact = self._engine.artefact(program)
         except UserError as fault:
             self._programs[order.digest] = fault
         send(frames.Loaded(order.number, artefact))
 
-    def _program(self, order: frames.Load) -> Program:
+    def _program(self, order: frames.Load) -> Program | bytes:
+        if is_container(order.module):
+            return order.module
         if not order.artefact:
             return self._engine.compile(order.module)
         try:
@@ -162,19 +167,25 @@ class Worker:
             entry=order.entry,
             args=order.args,
             stdin=order.stdin,
+            world=order.world,
             limits=order.limits,
             capabilities=order.capabilities,
         )
         try:
             if isinstance(order, frames.RunBatch):
+                if isinstance(program, bytes):
+                    raise UserError("a contract is called once at a time", field="elements", limit="1")
                 return send(self._turn(order, program, task))
             return send(self._measured(order.number, program, task))
         except UserError as fault:
             return send(_refusal(order.number, fault))
 
-    def _measured(self, number: int, program: Program, task: Task) -> frames.Done:
+    def _measured(self, number: int, program: Program | bytes, task: Task) -> frames.Done:
         wall, cpu = self._begin(task.limits.run_ms)
-        ended = self._engine.run(program, task)
+        if isinstance(program, bytes):
+            ended = self._calls.run(program, task)
+        else:
+            ended = self._engine.run(program, task)
         cpu, wall = time.process_time_ns() - cpu, time.monotonic_ns() - wall
         signal.setitimer(signal.ITIMER_REAL, 0)
         return frames.Done(
@@ -244,7 +255,7 @@ def main() -> None:
     try:
         ensure_stack()
         engine = WasmtimeEngine()
-        worker = Worker(engine, PeakMeter())
+        worker = Worker(engine, CallRunner(), PeakMeter())
         setup = worker.receive_setup()
         warm_up(engine)
         gc.collect()

@@ -27,8 +27,9 @@ from quorate.errors import (
 from quorate.ledger.escrow import OWN_SEQUENCER, TERM_MS_MAX
 from quorate.market.matching import term_ms
 from quorate.model.identity import Suite
-from quorate.model.job import TIER_LIMITS, Job
+from quorate.model.job import Job
 from quorate.model.network import Genesis
+from quorate.model.program import TIER_LIMITS
 from quorate.model.units import DIGEST_BYTES, ROUNDS_MAX, Digest, Millis
 
 PROGRAM_KINDS_HERE = ("wasm",)

@@ -13,7 +13,7 @@ import msgspec
 
 from quorate.errors import InvalidField
 from quorate.model.codec import Part, Value
-from quorate.model.contract import ID_BYTES, PARAMETERS_MAX
+from quorate.model.contract import CONTRACT_STATE_MAX, ID_BYTES, PARAMETERS_MAX
 from quorate.model.units import AMOUNT_MAX, KIB, MIB, Count, Hash, Micro, Word
 
 BALANCES_MAX: Final = 16
@@ -68,6 +68,17 @@ class ContractCall(Part, frozen=True):
     def balance(self, account: bytes) -> int | None:
         """What the call is told `account` has; None when it is told nothing."""
         return next((known.amount_micro for known in self.balances if known.account == account), None)
+
+
+class CallWorld(Value, frozen=True, tag="call_world"):
+    """All that a run of a call is told: for the worker that runs it, never sent to another node. `state` are the bytes
+    that `call.state` is the key of."""
+
+    size_max = CONTRACT_STATE_MAX + MIB
+
+    call: ContractCall
+    sender: Id
+    state: bytes
 
 
 class Argument(Part, frozen=True):

@@ -13,7 +13,7 @@ import msgspec
 
 from quorate.errors import InvalidField
 from quorate.model.codec import Part, Value
-from quorate.model.job import TIER_LIMITS
+from quorate.model.program import TIER_LIMITS
 from quorate.model.units import AMOUNT_MAX, KIB, MIB, Bytes32, Count, Hash, Node, Word
 
 FUNCTIONS_MAX: Final = 64

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from quorate.errors import InvalidField
+from quorate.model.call import ContractCall
 from quorate.model.codec import Part, Value
 from quorate.model.media import Media, require_media
 from quorate.model.policy import Level, Policy, Proof, Timeouts
@@ -41,7 +42,6 @@ ARRAY_FUEL_MAX = 1 << 62
 """So that a bucket of the sum is still an amount."""
 ARRAY_OUTPUT_BYTES_MAX = 64 * MIB
 ARRAY_LOG_BYTES_MAX = 4 * MIB
-TIER_LIMITS = {"light": (16 * MIB, 10**8, 5_000), "full": (256 * MIB, 10**10, 30_000)}
 
 
 class ResourceLimits(Part, frozen=True):
@@ -86,12 +86,14 @@ def require_bounded_sums(limits: ResourceLimits, elements: int) -> None:
 class JobCore(Value, frozen=True, tag="job_core"):
     """Everything that seals and proofs bind to. `requester` owns and pays; `node` runs the life cycle in its name: it
     signs the agreement, the assignments and the closing of rounds. The keys are empty when the job is public.
-    `elements` is 1 for an ordinary job, whose input is the bytes themselves; above it the input is an `ArrayInput`."""
+    `elements` is 1 for an ordinary job, whose input is the bytes themselves; above it the input is an `ArrayInput`.
+    With a `call` the program is a deployed contract and the input a `CallArguments`; all of it is public."""
 
     network: Hash
     requester: Node
     node: Node
     program: Program
+    call: ContractCall | None
     arguments: Annotated[tuple[Annotated[str, msgspec.Meta(max_length=4096)], ...], msgspec.Meta(max_length=64)]
     input_media: Media
     output_media: Media
@@ -121,8 +123,21 @@ class JobCore(Value, frozen=True, tag="job_core"):
             raise InvalidField("needed by a private job and by no other", field="result_key")
         if bool(self.ownership_key) != (self.privacy_level == "private"):
             raise InvalidField("needed by a private job and by no other", field="ownership_key")
+        if (self.call is not None) != (self.program.profile == "contract"):
+            raise InvalidField("given by a call of a contract and by nothing else", field="call")
+        if self.call is not None:
+            self._require_plain_call()
         if self.is_array:
             require_bounded_sums(self.limits, self.elements)
+
+    def _require_plain_call(self) -> None:
+        """A contract's state is public, and its calls come one after the other."""
+        if self.privacy_level != "public" or self.privacy:
+            raise InvalidField(self.privacy_level, field="privacy_level", limit="public, for a call of a contract")
+        if self.elements != 1:
+            raise InvalidField(str(self.elements), field="elements", limit="1, for a call of a contract")
+        if self.arguments:
+            raise InvalidField("given to a contract", field="arguments", fix="they are the input of a call")
 
     @property
     def is_array(self) -> bool:

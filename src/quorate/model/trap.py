@@ -11,7 +11,9 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """The end of one run. The strings are part of signed claims: never renamed, never reused."""
+    """The end of one run. The strings are part of signed claims: never renamed, never reused. The last three votable
+    ones are ends of contract calls, whose outcome names the trap: `aborted` by the contract itself, and `unresolved`
+    when it asked for a balance that its caller did not look up, which every executor finds alike."""
 
     SUCCESS = "success"
     NONZERO_EXIT = "nonzero_exit"
@@ -24,6 +26,9 @@ class Status(StrEnum):
     INTEGER_OVERFLOW = "integer_overflow"
     BAD_CONVERSION = "bad_conversion"
     INDIRECT_CALL = "indirect_call"
+    ABORTED = "aborted"
+    CONTRACT_TRAP = "contract_trap"
+    UNRESOLVED = "unresolved"
 
     WALL_CLOCK = "wall_clock"
     COMPILE_CLOCK = "compile_clock"

@@ -11,8 +11,8 @@ import logging
 
 from quorate.crypto.digests import blob_digest
 from quorate.execute.engine import COMMAND, PURE, Engine, Limits, Task
-from quorate.model.job import TIER_LIMITS
 from quorate.model.offer import DEVICE_CLASSES, Offer, Prices
+from quorate.model.program import TIER_LIMITS
 from quorate.model.trap import Status
 from quorate.model.units import MIB, Digest, Fuel, MicroCredits, Millis, NodeId
 from quorate.node.config import NodeConfig

@@ -14,8 +14,9 @@ from quorate.errors import AboveCap, ContradictoryOptions, InvalidField, PolicyR
 from quorate.jobs.admission import admit, network_of
 from quorate.ledger.escrow import TERM_MS_MAX
 from quorate.model.identity import Suite
-from quorate.model.job import TIER_LIMITS, Job
+from quorate.model.job import Job
 from quorate.model.policy import Proof
+from quorate.model.program import TIER_LIMITS
 from quorate.model.units import MIB, Millis
 
 WORLD = World(providers=0)

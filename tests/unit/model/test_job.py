@@ -14,9 +14,9 @@ from tests.support.value_types import samples
 
 from quorate.errors import InvalidField, MalformedBytes
 from quorate.model.codec import Value, decode, encode
-from quorate.model.job import DEFAULT_LIMITS, TIER_LIMITS, Job, JobCore, ResourceLimits
+from quorate.model.job import DEFAULT_LIMITS, Job, JobCore, ResourceLimits
 from quorate.model.policy import Proof, Timeouts, quorum_threshold
-from quorate.model.program import Program
+from quorate.model.program import TIER_LIMITS, Program
 from quorate.model.units import AMOUNT_MAX, COHORT_MAX, MIB
 
 PUBLIC, PRIVATE = samples(JobCore)["least"], samples(JobCore)["full"]

@@ -110,6 +110,12 @@ def address_of(container: bytes) -> bytes:
     return blake3(container).digest()
 
 
+def declared_memory(container: bytes) -> int:
+    """The memory that a container asks for, in bytes, read before anything of it is checked; 0 for one that is cut
+    off."""
+    return int(_HEADER.unpack_from(container)[4]) if len(container) >= _HEADER.size else 0
+
+
 def check_of(body: bytes) -> bytes:
     return blake3(body).digest()[:CHECK_BYTES]
 

@@ -48,9 +48,10 @@ def _config() -> wasmtime.Config:
 class MachineEngine:
     """Runs one contract at a time. Not thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: bytes = b"") -> None:
+        """`module` are the bytes of `mhr.wasm`, for whoever may not read the file."""
         self._engine = wasmtime.Engine(_config())
-        self._module = wasmtime.Module(self._engine, MODULE.read_bytes())
+        self._module = wasmtime.Module(self._engine, module or MODULE.read_bytes())
         self._begin()
 
     def _begin(self) -> None:

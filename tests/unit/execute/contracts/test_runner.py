@@ -1,0 +1,163 @@
+"""Calls of contracts in jailed workers: the outcome of the reference, in the bytes that are voted on."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from quorate.errors import BadContract, InvalidField, UnknownFunction, UserError, WrongArguments
+from quorate.execute import jail
+from quorate.execute.bytecode import reference
+from quorate.execute.bytecode.assembler import assemble
+from quorate.execute.bytecode.compiler.program import compile_contract
+from quorate.execute.bytecode.host import Call
+from quorate.execute.bytecode.state import State
+from quorate.execute.bytecode.verify import load
+from quorate.execute.contracts.outcomes import arguments_value, balances_of, context_of, outcome_value, world_of
+from quorate.execute.engine import CONTRACT, Batch, Limits, Task, module_digest
+from quorate.execute.isolate import WorkerPool
+from quorate.execute.placement import PoolSettings
+from quorate.model.call import CallOutcome, ContractCall
+from quorate.model.codec import decode, encode
+from quorate.model.trap import Status
+from quorate.model.units import KIB, MIB
+
+pytestmark = pytest.mark.skipif(
+    bool(jail.missing(jail.layers())) or not jail.machine_name(), reason="this machine cannot jail workers"
+)
+
+ROOT = Path(__file__).parents[4]
+NAMING = compile_contract((ROOT / "contracts" / "naming.py").read_text(), "naming.py").container
+SPINNING = assemble(".memory 200000\n.cycles 9000000000000000\n.func spin() -> 0\nagain:\n    JMP again\n")
+ASKING = assemble(".memory 64\n.cycles 1000\n.func ask(who: bytes) -> 1\n    LOAD local 0\n    BALANCE\n    RET\n")
+CONTRACT_ID = bytes(range(32))
+SENDER = b"sender of a call"
+EMPTY = State()
+_serial = 0
+
+
+@pytest.fixture
+async def pool():
+    made = WorkerPool(PoolSettings(slots=1))
+    await made.start()
+    yield made
+    await made.close()
+
+
+def call_of(state=EMPTY, balance=0, **fields):
+    return ContractCall(
+        contract=CONTRACT_ID, state=state.key, version=0, epoch=7, deposit_micro=0,
+        balances=balances_of({CONTRACT_ID[:16]: balance, **fields.pop("others", {})}), **fields,
+    )  # fmt: skip
+
+
+def task(container, function, *arguments, state=EMPTY, call=None, kind=Task, **fields):
+    global _serial
+    _serial += 1
+    world = world_of(call or call_of(state), SENDER, state.encode())
+    limits = fields.pop("limits", Limits(fuel=10**6, output_bytes=MIB))
+    return kind(
+        id=b"call-%d" % _serial, module=container, digest=module_digest(container), profile=CONTRACT, entry=function,
+        stdin=encode(arguments_value(arguments)), world=encode(world), limits=limits, **fields,
+    )  # fmt: skip
+
+
+async def test_a_call_gives_what_the_reference_gives(pool):
+    given = task(NAMING, "register", b"maryam@tehran-mesh", b"node", 10)
+    done = await pool.run(given)
+    expected = reference.run(
+        load(NAMING), Call("register", (b"maryam@tehran-mesh", b"node", 10), 10**6), State(),
+        context_of(world_of(call_of(), SENDER, State().encode())),
+    )  # fmt: skip
+    assert done.status is Status.SUCCESS
+    assert decode(done.output, CallOutcome) == outcome_value(expected, State())
+    assert done.fuel_used == expected.cycles
+    assert done.layers
+
+
+async def test_the_state_of_one_call_is_the_next_ones(pool):
+    first = decode((await pool.run(task(NAMING, "register", b"maryam", b"node", 10))).output, CallOutcome)
+    after = State().updated((change.key, change.value) for change in first.changes)
+    assert after.key == first.state
+    found = decode((await pool.run(task(NAMING, "resolve", b"maryam", state=after))).output, CallOutcome)
+    assert (found.emitted, found.results, found.changes) == (b"node", (17,), ())
+
+
+async def test_an_abort_names_its_code_and_leaves_nothing(pool):
+    done = await pool.run(task(NAMING, "resolve", b"nobody"))
+    outcome = decode(done.output, CallOutcome)
+    assert done.status is Status.ABORTED
+    assert (outcome.status, outcome.trap, outcome.code) == ("trap", "aborted", 3)
+    assert outcome.state == State().key
+
+
+async def test_cycles_run_out_at_the_limit_of_the_job(pool):
+    done = await pool.run(task(NAMING, "register", b"maryam", b"node", 10, limits=Limits(fuel=50)))
+    assert done.status is Status.OUT_OF_FUEL
+    assert done.fuel_used == decode(done.output, CallOutcome).cycles == 50
+
+
+async def test_memory_above_the_limit_of_the_job_is_no_run(pool):
+    done = await pool.run(task(SPINNING, "spin", limits=Limits(memory_bytes=64 * KIB, fuel=10**6)))
+    assert (done.status, done.output, done.fuel_used) == (Status.MEMORY_LIMIT, b"", 0)
+
+
+async def test_an_outcome_over_the_output_limit_is_no_success(pool):
+    limits = Limits(fuel=10**6, output_bytes=300)
+    done = await pool.run(task(NAMING, "register", b"maryam", bytes(128), 10, limits=limits))
+    outcome = decode(done.output, CallOutcome)
+    assert done.status is Status.OUTPUT_LIMIT
+    assert (outcome.status, outcome.changes, outcome.state) == ("trap", (), State().key)
+
+
+@pytest.mark.parametrize(
+    ("fault", "given"),
+    [
+        (UnknownFunction, lambda: task(NAMING, "no_such")),
+        (WrongArguments, lambda: task(NAMING, "resolve", 5)),
+        (WrongArguments, lambda: task(NAMING, "resolve")),
+        (BadContract, lambda: task(NAMING[:-1] + bytes([NAMING[-1] ^ 1]), "resolve", b"x")),
+    ],
+)
+async def test_what_cannot_begin_is_refused_by_its_name(pool, fault, given):
+    with pytest.raises(fault):
+        await pool.run(given())
+
+
+async def test_a_state_of_another_key_is_never_run(pool):
+    other = State.of({b"a": b"b"})
+    lying = task(NAMING, "resolve", b"x", state=other, call=call_of(State()))
+    with pytest.raises(InvalidField, match="another key"):
+        await pool.run(lying)
+
+
+async def test_an_input_that_is_no_arguments_is_refused_and_the_worker_lives_on(pool):
+    pids = pool.pids
+    with pytest.raises(WrongArguments):
+        await pool.run(msgspec.structs.replace(task(NAMING, "resolve", b"x"), stdin=b"junk"))
+    assert pool.pids == pids
+
+
+async def test_a_contract_is_no_array(pool):
+    with pytest.raises(UserError):
+        await pool.run(task(NAMING, "resolve", b"x", kind=Batch, inputs=(b"", b"")))
+
+
+async def test_an_endless_contract_ends_at_its_cycles(pool):
+    done = await pool.run(task(SPINNING, "spin", limits=Limits(fuel=10**7)))
+    assert (done.status, done.fuel_used) == (Status.OUT_OF_FUEL, 10**7)
+
+
+async def test_a_contract_has_no_more_time_than_its_job(pool):
+    done = await pool.run(task(SPINNING, "spin", limits=Limits(fuel=10**15, run_ms=200)))
+    assert done.status is Status.WALL_CLOCK
+    assert (await pool.run(task(NAMING, "register", b"a", b"b", 1))).status is Status.SUCCESS
+
+
+async def test_a_balance_that_was_not_looked_up_is_unresolved(pool):
+    done = await pool.run(task(ASKING, "ask", b"0123456789abcdef"))
+    assert done.status is Status.UNRESOLVED
+    assert decode(done.output, CallOutcome).status == "unresolved"
+    told = call_of(others={b"0123456789abcdef": 42})
+    done = await pool.run(task(ASKING, "ask", b"0123456789abcdef", call=told))
+    assert decode(done.output, CallOutcome).results == (42,)
