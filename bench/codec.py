@@ -102,7 +102,8 @@ def opening() -> Opening:
 def settlement() -> Settlement:
     payment = Payment(source=HASH, account=HASH, amount_micro=5000, reason="price")
     return Settlement(
-        network=HASH, agreement=HASH, job=HASH, cause="settle", verdict=HASH, accepted=True, payments=(payment,) * 4,
+        network=HASH, agreement=HASH, job=HASH, cause="settle", verdict=HASH, accepted=True, call=None,
+        payments=(payment,) * 4,
         reputation=(ReputationEvent(account=HASH, kind="agreed"),) * 3, height=900, time_ms=1_790_000_000_000, note="",
     )  # fmt: skip
 

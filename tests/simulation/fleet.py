@@ -83,6 +83,7 @@ def genesis_of(size: Size) -> Genesis:
     accounts += [_account(customer_party(index), "requester") for index in range(size.requesters)]
     accounts += [_account(node_party(index), "node") for index in range(size.requesters)]
     return Genesis(
+        epoch_ms=3_600_000,
         name="simulation",
         ledger=(party("sequencer").bundle,),
         suites=("ed25519",),

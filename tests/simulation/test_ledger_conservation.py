@@ -367,7 +367,7 @@ class Simulation:
                 msgspec.structs.replace(sound, evidence=(*sound.evidence, forged)),
                 msgspec.structs.replace(sound, openings=(*sound.openings, foreign)),
                 msgspec.structs.replace(sound, evidence=sound.evidence[:-1]),
-                Settle(network=self.world.network, agreement=digest("nothing"), evidence=(), openings=()),
+                Settle(network=self.world.network, agreement=digest("nothing"), evidence=(), openings=(), outcome=b""),
             ]
         )
         assert self.post(self.anyone(), value) != "ok"

@@ -164,6 +164,7 @@ class Box:
 def make_box(providers: int = 4, suite: Suite = Suite.ED25519) -> Box:
     ledger, node, client, *others = (Identity.generate(suite, os.urandom) for _ in range(providers + 3))
     genesis = Genesis(
+        epoch_ms=3_600_000,
         name="boxed",
         ledger=(ledger.bundle,),
         suites=(str(Suite.ED25519), str(Suite.ED25519_ML_DSA_65)),

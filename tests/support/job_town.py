@@ -140,6 +140,7 @@ class Town:
         accounts = [Account(self.requester.bundle, "requester", 10**9, 0), Account(self.node.bundle, "node", 0, 0)]
         accounts += [Account(who.bundle, "provider", 0, 10**6) for who in self.providers]
         return Genesis(
+            epoch_ms=3_600_000,
             name="town",
             ledger=(self.sequencer.bundle,),
             suites=(str(suite),),

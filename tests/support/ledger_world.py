@@ -132,6 +132,7 @@ class World:
         accounts = [Account(who.bundle, "requester", BALANCE, 20_000) for who in registered]  # type: ignore[arg-type]
         accounts += [Account(who.bundle, "provider", 1_000, 20_000) for who in self.providers]  # type: ignore[arg-type]
         self.genesis = Genesis(
+            epoch_ms=3_600_000,
             name="test",
             ledger=(self.sequencer.bundle,),
             suites=(Suite.ED25519,),
@@ -431,7 +432,7 @@ class Deal:
         evidence += [self.ack(rounds[-1][0])] if ack else []
         kept = tuple(item for item in (*evidence, *add) if item not in drop)
         openings = tuple(claim.opening for claims in rounds for claim in claims)
-        return Settle(network=self.world.network, agreement=self.id, evidence=kept, openings=openings)
+        return Settle(network=self.world.network, agreement=self.id, evidence=kept, openings=openings, outcome=b"")
 
     def cancel(self, *evidence: Signed) -> Cancel:
         return Cancel(network=self.world.network, agreement=self.id, evidence=evidence)

@@ -19,12 +19,15 @@ from tests.support.byte_surgery import canonical
 
 import quorate
 from quorate.crypto.signing import Identity
+from quorate.model.call import Argument, Balance, CallOutcome, ContractCall
 from quorate.model.codec import VERSION, Value, noun
+from quorate.model.contract import Contract, FunctionSignature, Parameter
 from quorate.model.identity import KeyBundle, Suite
 from quorate.model.job import ARRAY_FUEL_MAX, ARRAY_OUTPUT_BYTES_MAX, ELEMENTS_MAX, Job, JobCore
 from quorate.model.policy import Proof
 from quorate.model.program import Program
 from quorate.model.signature import Signature
+from quorate.model.units import MicroCredits
 
 Path = tuple[str | int, ...]
 LIST_ENTRIES = 2
@@ -113,7 +116,17 @@ def samples(kind: type[Value]) -> dict[str, Value]:
     made = {"least": _sample(kind, noun(kind), False), "full": _sample(kind, noun(kind), True)}
     if kind is KeyBundle:
         made |= {f"suite_{suite.value}": _bundle(suite) for suite in Suite}
+    if kind is JobCore:
+        made["call"] = _call_core()
     return made
+
+
+def _call_core() -> JobCore:
+    """The core of a call: public, one element, and with no arguments beside its input."""
+    core = _sample(JobCore, "call", False)
+    program = msgspec.structs.replace(core.program, kind="bytecode", profile="contract", entry="register")
+    call: ContractCall = _sample(ContractCall, "call.call", True)
+    return msgspec.structs.replace(core, program=program, call=call)  # type: ignore[no-any-return]
 
 
 def _bundle(suite: Suite) -> KeyBundle:
@@ -185,7 +198,7 @@ def _unbound(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:
 
 
 def _of_program(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:
-    return {"entry": made["entry"] or "run"}
+    return {"entry": made["entry"] or "run", "profile": "command" if full else "pure", "kind": "wasm"}
 
 
 def _of_proof(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:
@@ -197,8 +210,10 @@ def _of_core(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:
         return {"privacy": (), "privacy_level": "public", "input_media": "", "output_media": ""}
     each = {"fuel": ARRAY_FUEL_MAX // ELEMENTS_MAX, "output_bytes": ARRAY_OUTPUT_BYTES_MAX // ELEMENTS_MAX}
     limits = msgspec.structs.replace(made["limits"], **each)
+    program = msgspec.structs.replace(made["program"], profile="command")
+    limits_and_call = {"limits": limits, "program": program, "call": None}
     media = {"input_media": "application/vnd.example+json", "output_media": "application/vnd.example+json"}
-    return {"privacy": ("enclave", "shares", "split"), "privacy_level": "private", "limits": limits} | media
+    return {"privacy": ("enclave", "shares", "split"), "privacy_level": "private"} | limits_and_call | media
 
 
 def _of_bundle(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:
@@ -209,7 +224,51 @@ def _of_signature(made: dict[str, Any], place: str, full: bool) -> dict[str, Any
     return {"index": made["stamp"].size - 1}
 
 
+def _of_contract(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:
+    """One kind of contract for each sample; the limits of bytecode are not those of integers."""
+    functions = tuple(
+        msgspec.structs.replace(function, name=f"f{at}") for at, function in enumerate(made["functions"] or (_ANY,))
+    )
+    sizes = {"size_bytes": 1, "max_memory_bytes": 1 << 16, "max_cycles": 10**8, "max_state_bytes": 1 << 10}
+    kind = {"kind": "wasm", "wasm_tier": "light"} if full else {"kind": "bytecode", "wasm_tier": "none"}
+    return {"functions": functions} | sizes | kind
+
+
+def _of_function(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:
+    parameters = tuple(
+        msgspec.structs.replace(parameter, name=f"p{at}") for at, parameter in enumerate(made["parameters"])
+    )
+    return {"name": "register", "parameters": parameters}
+
+
+def _of_parameter(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:
+    return {"name": "name"}
+
+
+def _of_call(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:
+    """The balance of the contract itself comes first: it ends in higher digits than any other of a sample."""
+    own = Balance(account=made["contract"][:16], amount_micro=MicroCredits(2_000 if full else 0))
+    others = (Balance(account=bytes(16), amount_micro=MicroCredits(7)),) if full else ()
+    return {"deposit_micro": 1_000 if full else 0, "balances": (*others, own)}
+
+
+def _of_argument(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:
+    return {"number": None, "data": b"bytes"} if full else {"number": -(1 << 63), "data": None}
+
+
+def _of_outcome(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:
+    return {"status": "ok" if full else "trap"}
+
+
+_ANY = FunctionSignature(name="register", parameters=())
+
 BOUND: dict[type, Any] = {
+    Contract: _of_contract,
+    FunctionSignature: _of_function,
+    Parameter: _of_parameter,
+    ContractCall: _of_call,
+    Argument: _of_argument,
+    CallOutcome: _of_outcome,
     Program: _of_program,
     Proof: _of_proof,
     JobCore: _of_core,
@@ -287,6 +346,8 @@ def _other(info: inspect.Type, plain: Any) -> Any:
     """Something else of the same type: the next number, another bit, one entry less or more."""
     match info:
         case inspect.IntType():
+            if plain is None:
+                return 1
             return plain + 1 if plain < most(info) else plain - 1
         case inspect.BoolType():
             return not plain

@@ -32,7 +32,9 @@ from quorate.model.network import Genesis
 from quorate.model.program import TIER_LIMITS
 from quorate.model.units import DIGEST_BYTES, ROUNDS_MAX, Digest, Millis
 
-PROGRAM_KINDS_HERE = ("wasm",)
+PROGRAM_KINDS_HERE = ("bytecode", "wasm")
+CALL_OUTPUT_BYTES_MIN = 1024
+"""Room for the outcome of a call that has nothing to say but how it failed."""
 POST_QUANTUM = frozenset(str(suite) for suite in Suite if suite.post_quantum)
 Check = Callable[[Job, Genesis, Millis], None]
 
@@ -66,6 +68,10 @@ def _available(job: Job, genesis: Genesis, now_ms: Millis) -> None:
         raise _not_here(f"program kind {core.program.kind}", "kind", "compile the program to WebAssembly")
     if core.program.dependencies:
         raise _not_here("linking of dependencies", "dependencies", "link the program into one module")
+    if core.call is not None and core.limits.output_bytes < CALL_OUTPUT_BYTES_MIN:
+        raise InvalidField(
+            str(core.limits.output_bytes), field="output_bytes", limit=f"at least {CALL_OUTPUT_BYTES_MIN} for a call"
+        )
     if core.privacy:
         raise _not_here(
             f"privacy tier {', '.join(core.privacy)}", "privacy", "leave it out: the executors see the input"

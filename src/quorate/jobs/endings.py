@@ -191,7 +191,9 @@ def settling_posts(state: JobState) -> tuple[Effect, ...]:
         cancelled = Cancel(network=state.terms.network, agreement=state.agreement_id, evidence=evidence)
         return (Post(cancelled, own=own_statements(state)),)
     opened = tuple(slot.opening for slot in _slots(state) if slot.opening)
-    settle = Settle(network=state.terms.network, agreement=state.agreement_id, evidence=commits, openings=opened)
+    settle = Settle(
+        network=state.terms.network, agreement=state.agreement_id, evidence=commits, openings=opened, outcome=b""
+    )
     return (Post(settle, own=own_statements(state)),)
 
 

@@ -181,4 +181,8 @@ def _can_settle(state: LeaseState) -> bool:
 def _settle(state: LeaseState) -> Post:
     evidence = tuple(signed for signed in (*_own(state), state.close, state.delivery_ack) if signed)
     openings = tuple(valid_openings(state).values())
-    return Post(Settle(network=state.order.network, agreement=state.agreement_id, evidence=evidence, openings=openings))
+    return Post(
+        Settle(
+            network=state.order.network, agreement=state.agreement_id, evidence=evidence, openings=openings, outcome=b""
+        )
+    )

@@ -120,7 +120,9 @@ def _checked(state: LeaseState, event: Checked, now: Millis) -> Step:
         state = _to(state, "done", now, refusal=event.refusal)
         return state, (ack(state),)
     state = _to(state, "fetching", now)
-    blobs = (state.job.core.program.digest, *state.job.core.program.dependencies, state.job.input_digest)
+    core = state.job.core
+    head = (core.call.state,) if core.call else ()
+    blobs = (core.program.digest, *core.program.dependencies, *head, state.job.input_digest)
     return state, (Fetch(blobs, (state.node,)),)
 
 

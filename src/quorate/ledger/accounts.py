@@ -10,6 +10,7 @@ from quorate.ledger.call import Call, Done
 from quorate.ledger.state import RETAIN_MS, Account, State, credited, key_parts, replace, sweep_at, with_account
 from quorate.ledger.status import Refused, Status, refuse_if
 from quorate.model.codec import decode
+from quorate.model.contract import ID_BYTES
 from quorate.model.ledger_events import Registered
 from quorate.model.offer import Offer
 from quorate.model.transaction import DepositStake, PostOffer, Register, TransferCredits
@@ -35,6 +36,7 @@ def register(state: State, call: Call[Register]) -> Done:
     refuse_if(call.signer in state.accounts, Status.ALREADY_REGISTERED)
     parts = key_parts(bundle)
     refuse_if(any(part in state.components for part in parts), Status.KEY_SHARED)
+    refuse_if(call.signer[:ID_BYTES] in state.ids, Status.ID_TAKEN)
     components = state.components
     for part in parts:
         components = components.put(part, call.signer)
@@ -46,7 +48,8 @@ def register(state: State, call: Call[Register]) -> Done:
         height=call.block.height,
         time_ms=Millis(call.block.time_ms),
     )
-    return Done(replace(state, accounts=accounts, components=components), (event,))
+    ids = state.ids.put(call.signer[:ID_BYTES], call.signer)
+    return Done(replace(state, accounts=accounts, components=components, ids=ids), (event,))
 
 
 def transfer(state: State, call: Call[TransferCredits]) -> Done:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from quorate.crypto.digests import digest
-from quorate.ledger import accounts, closing, escrow, force, slashing
+from quorate.ledger import accounts, closing, contracts, escrow, force, slashing
 from quorate.ledger.ballots import Verify
 from quorate.ledger.call import AuthenticatedTx, BlockContext, Call, Done, Rule
 from quorate.ledger.state import RETAIN_MS, Answered, State, advanced, replace, sweep_at
@@ -21,6 +21,7 @@ from quorate.model.codec import Value, encode
 from quorate.model.transaction import (
     Cancel,
     CloseForced,
+    Deploy,
     DepositStake,
     Equivocation,
     Expire,
@@ -38,6 +39,7 @@ RULES: dict[type[Value], Rule[Any]] = {
     Register: accounts.register,
     TransferCredits: accounts.transfer,
     DepositStake: accounts.deposit,
+    Deploy: contracts.deploy,
     PostOffer: accounts.post_offer,
     OpenEscrow: escrow.open_escrow,
     Settle: closing.settle,

@@ -14,6 +14,7 @@ from quorate.model.codec import Value, decode, noun
 from quorate.model.transaction import (
     Cancel,
     CloseForced,
+    Deploy,
     DepositStake,
     Equivocation,
     Expire,
@@ -32,6 +33,7 @@ Transaction: TypeAlias = (
     Register
     | TransferCredits
     | DepositStake
+    | Deploy
     | PostOffer
     | OpenEscrow
     | Settle

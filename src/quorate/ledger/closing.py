@@ -15,6 +15,7 @@ import msgspec
 
 from quorate.ledger.ballots import NOTHING, Ballots, gathered
 from quorate.ledger.call import BlockContext, Call, Done
+from quorate.ledger.contracts import agreed_output, effect_of, moved
 from quorate.ledger.settle import Cause, Judgement, examined, judged, payments, settlement_value
 from quorate.ledger.slashing import slash_stake, with_reputation
 from quorate.ledger.state import RETAIN_MS, Escrow, Pending, State, credited, sweep_at, with_escrow
@@ -49,10 +50,18 @@ def settle(state: State, call: Call[Settle]) -> Done:
     escrow, value = open_escrow_of(state, call.value.agreement), call.value
     ballots, ruling = examined(escrow.terms, value.evidence, value.openings, call.signer, call.verify)
     if ruling.paid or ruling.conclusive:
-        return closed(state, escrow, ruling, "settle", call.block)
+        _require_outcome(escrow, ruling, value.outcome)
+        return closed(state, escrow, ruling, "settle", call.block, (value.outcome,))
     own_side = call.signer in (escrow.agreement.node, escrow.agreement.requester)
     refuse_if(not own_side or escrow.pending is not None, Status.UNDECIDED)
     return wait(state, escrow, ballots, "settle", call.block)
+
+
+def _require_outcome(escrow: Escrow, ruling: Judgement, outcome: bytes) -> None:
+    """A settled call shows its agreed output, and nothing else shows one."""
+    expected = escrow.call is not None and ruling.paid
+    refuse_if(bool(outcome) != expected, Status.OUTCOME_MISMATCH, "missing" if expected else "not a call")
+    refuse_if(expected and not agreed_output(ruling, (outcome,)), Status.OUTCOME_MISMATCH, "not the agreed one")
 
 
 def cancel(state: State, call: Call[Cancel]) -> Done:
@@ -109,14 +118,22 @@ def _close_pending(state: State, escrow: Escrow, block: BlockContext) -> Done:
     assert pending is not None
     refuse_if(block.time_ms <= pending.reveal_by_ms, Status.TOO_EARLY)
     ruling = judged(escrow.terms, pending.ballots, pay_commits=pending.cause == "cancel")
-    return closed(state, escrow, ruling, "force" if pending.forced else pending.cause, block)
+    return closed(state, escrow, ruling, "force" if pending.forced else pending.cause, block, pending.outputs)
 
 
-def closed(state: State, escrow: Escrow, ruling: Judgement, cause: Cause, block: BlockContext) -> Done:
-    """Pays out the whole escrow, slashes what was withheld, moves the scores and leaves the settlement in place of the
-    escrow."""
-    terms = escrow.terms
-    transfers = payments(terms, ruling.dues, escrow.balance_micro - escrow.bond_micro, escrow.bond_micro)
+def closed(
+    state: State,
+    escrow: Escrow,
+    ruling: Judgement,
+    cause: Cause,
+    block: BlockContext,
+    outputs: tuple[bytes, ...] = (),
+) -> Done:
+    """Pays out the whole escrow, slashes what was withheld, moves the scores, lets a call take effect, and leaves the
+    settlement in place of the escrow."""
+    terms, effect = escrow.terms, effect_of(state, escrow, ruling, outputs)
+    back_micro = escrow.bond_micro + effect.refund_micro
+    transfers = payments(terms, ruling.dues, escrow.balance_micro - escrow.bond_micro, back_micro)
     for transfer in transfers:
         state = credited(state, transfer.account, transfer.amount_micro)
     withheld = tuple(member for member in ruling.unopened if member not in escrow.slashed)
@@ -126,11 +143,14 @@ def closed(state: State, escrow: Escrow, ruling: Judgement, cause: Cause, block:
         slashes += lost
     scores = (*ruling.reputation, *(ReputationEvent(member, "withheld") for member in withheld))
     state = with_reputation(state, scores)
-    settlement = settlement_value(terms, ruling._replace(reputation=scores), (*transfers, *slashes), cause, block)
+    state = moved(state, effect)
+    ended = ruling._replace(reputation=scores)
+    settlement = settlement_value(terms, ended, (*transfers, *effect.payments, *slashes), cause, block, effect.settled)
     escrow = msgspec.structs.replace(
         escrow,
         balance_micro=0,
         bond_micro=0,
+        deposit_micro=0,
         pending=None,
         settlement=settlement,
         slashed=(*escrow.slashed, *withheld),

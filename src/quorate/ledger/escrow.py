@@ -17,6 +17,7 @@ from quorate.crypto.digests import body_digest, digest, value_digest
 from quorate.errors import PeerError
 from quorate.ledger.ballots import check_signatures, terms_of
 from quorate.ledger.call import Call, Done
+from quorate.ledger.contracts import check_call
 from quorate.ledger.state import Escrow, RosterRecord, State, credited, replace, sweep_at, with_escrow
 from quorate.ledger.status import Refused, Status, refuse_if
 from quorate.market.pricing import escrow_micro, price_at_most, spend_at_most, term_ms_least
@@ -26,7 +27,7 @@ from quorate.model.evidence import Signed
 from quorate.model.job import Job
 from quorate.model.offer import Offer
 from quorate.model.transaction import OpenEscrow
-from quorate.model.units import ROUNDS_MAX, Digest, JobId, Millis
+from quorate.model.units import ROUNDS_MAX, Digest, JobId, MicroCredits, Millis
 
 OWN_SEQUENCER = "own-sequencer"
 """The word in a job's `policy.allow` that accepts a ledger ordered by the requester or its node."""
@@ -58,7 +59,8 @@ def open_escrow(state: State, call: Call[OpenEscrow]) -> Done:
     state, record = _roster(state, call.block.time_ms, call.value.roster, asked.agreement)
     _check_roster(state, call.block.time_ms, record, asked)
     check_signatures((call.value.job, call.value.agreement), call.verify)
-    agreement, price = asked.agreement, escrow_micro(asked.agreement)
+    check_call(state, call.block.time_ms, asked.job.core)
+    agreement, price = asked.agreement, escrow_micro(asked.agreement) + deposit_of(asked.job)
     refuse_if(
         spend_at_most(agreement) > asked.job.core.budget_micro, Status.BUDGET_TOO_LOW, str(spend_at_most(agreement))
     )
@@ -67,22 +69,28 @@ def open_escrow(state: State, call: Call[OpenEscrow]) -> Done:
 
 
 def _opened(state: State, call: Call[OpenEscrow], asked: _Asked, record: RosterRecord) -> Done:
-    agreement, price = asked.agreement, escrow_micro(asked.agreement)
+    agreement, held = asked.agreement, escrow_micro(asked.agreement)
+    deposit = deposit_of(asked.job)
     event = EscrowOpened(
         network=state.network,
         agreement=asked.agreement_id,
         job=asked.job_id,
         beacon=digest("beacon", call.block.entropy32, asked.agreement_id),
-        escrow_micro=price,
+        escrow_micro=MicroCredits(held + deposit),
         height=call.block.height,
         time_ms=Millis(call.block.time_ms),
     )
     expires = asked.job.core.expires_ms
     terms = terms_of(agreement, asked.agreement_id, record.roster, record.prices, event.beacon)
-    escrow = Escrow(terms, event, expires, price, agreement.bond_micro)
-    state = credited(state, agreement.requester, -price)
+    escrow = Escrow(terms, event, expires, held, agreement.bond_micro, asked.job.core.call, deposit)
+    state = credited(state, agreement.requester, -(held + deposit))
     state = replace(with_escrow(state, escrow), jobs=state.jobs.put(asked.job_id, asked.agreement_id))
     return Done(sweep_at(state, expires, ("job", asked.job_id)), (event,))
+
+
+def deposit_of(job: Job) -> int:
+    """What a call pays in beside the price of its run."""
+    return job.core.call.deposit_micro if job.core.call else 0
 
 
 def _decoded(signed: Signed, kind: type[V], noun: str) -> V:

@@ -119,5 +119,6 @@ def force_reveal(state: State, call: Call[ForceReveal]) -> Done:
     refuse_if(bool(value.result) and not posted, Status.RESULT_MISMATCH)
     seat = msgspec.structs.replace(seat, signed=True, delivered=seat.delivered or posted)
     ballots = _with_seat(pending.ballots, ballot, seat)
-    pending = msgspec.structs.replace(pending, ballots=ballots)
+    fresh = (value.result,) if escrow.call and posted and value.result not in pending.outputs else ()
+    pending = msgspec.structs.replace(pending, ballots=ballots, outputs=(*pending.outputs, *fresh))
     return Done(with_escrow(state, msgspec.structs.replace(escrow, pending=pending)))

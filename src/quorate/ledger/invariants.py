@@ -9,12 +9,14 @@ from __future__ import annotations
 from quorate.errors import InvalidField
 from quorate.ledger.reputation import SCORE_MAX
 from quorate.ledger.state import Escrow, State
+from quorate.model.contract import ID_BYTES
 
 
 def held_micro(state: State) -> int:
-    """Everything in balances, stakes and escrows."""
+    """Everything in balances, stakes, escrows and contracts."""
     accounts = sum(account.balance_micro + account.stake_micro for account in state.accounts.values())
-    return accounts + sum(escrow.balance_micro for escrow in state.escrows.values())
+    contracts = sum(record.balance_micro for record in state.contracts.values())
+    return accounts + contracts + sum(escrow.balance_micro + escrow.deposit_micro for escrow in state.escrows.values())
 
 
 def faults(state: State) -> list[str]:
@@ -29,6 +31,11 @@ def faults(state: State) -> list[str]:
             found.append(f"account {key.hex()[:16]}: score {account.score}")
         if any(offer not in state.offers for offer in account.offers):
             found.append(f"account {key.hex()[:16]}: an offer that does not stand")
+    for contract, record in state.contracts.items():
+        if record.balance_micro < 0:
+            found.append(f"contract {contract.hex()[:16]}: negative")
+        if state.ids.get(contract[:ID_BYTES]) != contract:
+            found.append(f"contract {contract.hex()[:16]}: its id leads elsewhere")
     for agreement, escrow in state.escrows.items():
         found += (f"escrow {agreement.hex()[:16]}: {fault}" for fault in _escrow_faults(state, escrow))
     return found
@@ -39,9 +46,9 @@ def _escrow_faults(state: State, escrow: Escrow) -> list[str]:
     if not 0 <= escrow.bond_micro <= escrow.balance_micro:
         found.append("bond above its balance")
     if escrow.settlement is not None:
-        if escrow.balance_micro or escrow.pending:
+        if escrow.balance_micro or escrow.deposit_micro or escrow.pending:
             found.append("settled, not empty")
-        paid = sum(item.amount_micro for item in escrow.settlement.payments if item.reason != "slash")
+        paid = sum(item.amount_micro for item in escrow.settlement.payments if item.reason not in ("slash", "transfer"))
         if paid > escrow.opened.escrow_micro:
             found.append("paid more than it held")
     elif state.jobs.get(escrow.agreement.job) not in (escrow.terms.agreement_id, None):

@@ -27,7 +27,7 @@ from quorate.ledger.status import Refused, Status, refuse_if
 from quorate.market.pricing import attempt_pay, member_pay, spend_at_most
 from quorate.model.claim import Opening, Vote
 from quorate.model.evidence import Signed
-from quorate.model.settlement import Payment, ReputationEvent, Settlement
+from quorate.model.settlement import CallSettled, Payment, ReputationEvent, Settlement
 from quorate.model.units import COHORT_MAX, MicroCredits, Millis, NodeId
 from quorate.model.verdict import Tally, Verdict
 from quorate.verify.verdicts import tally, verdict_of, vote_of, width_of
@@ -186,7 +186,12 @@ def examined(
 
 
 def settlement_value(
-    terms: Terms, ruling: Judgement, transfers: tuple[Payment, ...], cause: Cause, block: BlockContext
+    terms: Terms,
+    ruling: Judgement,
+    transfers: tuple[Payment, ...],
+    cause: Cause,
+    block: BlockContext,
+    call: CallSettled | None = None,
 ) -> Settlement:
     agreement = terms.agreement
     undelivered = ruling.verdict.accepted and not ruling.paid
@@ -197,6 +202,7 @@ def settlement_value(
         cause=cause,
         verdict=value_digest(ruling.verdict),
         accepted=ruling.paid,
+        call=call,
         payments=transfers,
         reputation=ruling.reputation,
         height=block.height,

@@ -1,10 +1,10 @@
-"""The whole state of the ledger as one frozen value of immutable tables: accounts, standing offers, rosters, escrows,
-what was answered.
+"""The whole state of the ledger as one frozen value of immutable tables: accounts, contracts, standing offers, rosters,
+escrows, what was answered.
 
-Nothing is kept for ever but accounts and their keys. Everything else is swept when its time has passed: offers and
-rosters at their expiry, answers and settled escrows after `RETAIN_MS` (so long equivocation can be punished, and no
-transfer or deposit is valid for longer, so that a copy cannot move the money again), the mark that a job had its escrow
-once the job itself has expired.
+Nothing is kept for ever but accounts, their keys and the heads of contracts. Everything else is swept when its time
+has passed: offers and rosters at their expiry, answers and settled escrows after `RETAIN_MS` (so long equivocation can
+be punished, and no transfer or deposit is valid for longer, so that a copy cannot move the money again), the mark that
+a job had its escrow once the job itself has expired.
 
 `digest` is a running digest over every transaction with its signer, status and events, from the network id on. The
 machine is deterministic, so it commits to the state; equal digests mean equal histories, and a replay that leads
@@ -26,7 +26,9 @@ from quorate.ledger.reputation import START
 from quorate.ledger.status import Status
 from quorate.ledger.table import Table
 from quorate.model.agreement import Agreement, EscrowOpened, Roster
+from quorate.model.call import ContractCall
 from quorate.model.codec import Value
+from quorate.model.contract import ID_BYTES, Deployment
 from quorate.model.identity import KeyBundle
 from quorate.model.network import Genesis
 from quorate.model.offer import Offer, Prices
@@ -40,7 +42,7 @@ THRESHOLD = (7, 10)
 
 
 class Account(msgspec.Struct, frozen=True):
-    """`offers` are the digests of the account's standing offers."""
+    """`offers` are the digests of the account's standing offers, `contracts` is how many it has deployed."""
 
     bundle: KeyBundle
     role: str
@@ -48,6 +50,17 @@ class Account(msgspec.Struct, frozen=True):
     stake_micro: int
     score: int = START
     offers: tuple[Digest, ...] = ()
+    contracts: int = 0
+
+
+class ContractRecord(msgspec.Struct, frozen=True):
+    """A contract and its head. `holders` should have the bytes of the state."""
+
+    deployment: Deployment
+    state: Digest
+    version: int
+    balance_micro: int
+    holders: tuple[NodeId, ...]
 
 
 class RosterRecord(msgspec.Struct, frozen=True):
@@ -66,24 +79,28 @@ class RosterRecord(msgspec.Struct, frozen=True):
 
 
 class Pending(msgspec.Struct, frozen=True):
-    """An agreement on its way to its end: what stands on the ledger, and until when members may add to it."""
+    """An agreement on its way to its end: what stands on the ledger, and until when members may add to it. `outputs`
+    are those of a call that members posted."""
 
     cause: Literal["force", "cancel", "settle"]
     forced: bool
     commit_by_ms: int
     reveal_by_ms: int
     ballots: Ballots
+    outputs: tuple[bytes, ...] = ()
 
 
 class Escrow(msgspec.Struct, frozen=True):
-    """`balance_micro` is what it holds, `bond_micro` of it the requester's bond. With a `settlement` it is closed and
-    empty."""
+    """`balance_micro` is what it holds for the job, `bond_micro` of it the requester's bond; beside it `deposit_micro`
+    for the contract that it calls. With a `settlement` it is closed and empty."""
 
     terms: Terms
     opened: EscrowOpened
     job_expires_ms: int
     balance_micro: int
     bond_micro: int
+    call: ContractCall | None = None
+    deposit_micro: int = 0
     pending: Pending | None = None
     settlement: Settlement | None = None
     slashed: tuple[NodeId, ...] = ()
@@ -108,7 +125,8 @@ Marks: TypeAlias = "tuple[Mark, Any] | None"
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """One moment of the ledger. `supply_micro` is the sum of all balances, stakes and escrows, for ever."""
+    """One moment of the ledger. `supply_micro` is the sum of all balances, stakes, escrows and contracts, for ever.
+    `ids` leads from the ids that contracts see to accounts and contracts."""
 
     network: Digest
     genesis: Genesis
@@ -119,6 +137,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     time_ms: int
     accounts: Table[NodeId, Account]
     components: Table[bytes, NodeId]
+    contracts: Table[Digest, ContractRecord]
+    ids: Table[bytes, bytes]
     offers: Table[Digest, Offer]
     offers_version: int
     rosters: Table[Digest, RosterRecord]
@@ -141,6 +161,10 @@ def replace(state: State, **changes: Any) -> State:
 def with_account(state: State, key: NodeId, **changes: Any) -> State:
     account = msgspec.structs.replace(state.accounts[key], **changes)
     return replace(state, accounts=state.accounts.put(key, account))
+
+
+def with_contract(state: State, key: Digest, record: ContractRecord) -> State:
+    return replace(state, contracts=state.contracts.put(key, record))
 
 
 def with_escrow(state: State, escrow: Escrow) -> State:
@@ -172,6 +196,7 @@ def genesis_state(genesis: Genesis) -> State:
         )
     accounts: Table[NodeId, Account] = Table()
     components: Table[bytes, NodeId] = Table()
+    ids: Table[bytes, bytes] = Table()
     for item in genesis.accounts:
         check_bundle(item.bundle)
         key = node_id(item.bundle)
@@ -181,6 +206,9 @@ def genesis_state(genesis: Genesis) -> State:
             if part in components:
                 raise InvalidField("one key in two accounts", field="accounts", fix="make fresh keys for each")
             components = components.put(part, key)
+        if key[:ID_BYTES] in ids:
+            raise InvalidField("two accounts with one id", field="accounts", fix="make fresh keys for one of them")
+        ids = ids.put(key[:ID_BYTES], key)
         accounts = accounts.put(key, Account(item.bundle, item.role, item.balance_micro, item.stake_micro))
     supply = sum(item.balance_micro + item.stake_micro for item in genesis.accounts)
     if supply > AMOUNT_MAX:
@@ -195,6 +223,8 @@ def genesis_state(genesis: Genesis) -> State:
         time_ms=genesis.created_ms,
         accounts=accounts,
         components=components,
+        contracts=Table(),
+        ids=ids,
         offers=Table(),
         offers_version=0,
         rosters=Table(),

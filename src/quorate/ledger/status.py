@@ -29,6 +29,11 @@ class Status(StrEnum):
     ALREADY_REGISTERED = "already_registered"
     KEY_SHARED = "key_shared"
 
+    # contracts
+    ALREADY_DEPLOYED = "already_deployed"
+    ID_TAKEN = "id_taken"
+    TOO_MANY_CONTRACTS = "too_many_contracts"
+
     # amounts
     AMOUNT_ZERO = "amount_zero"
     ACCOUNT_UNKNOWN = "account_unknown"
@@ -70,6 +75,10 @@ class Status(StrEnum):
     STAKE_TOO_LOW = "stake_too_low"
     REPUTATION_TOO_LOW = "reputation_too_low"
     TOO_MANY_OFFERS = "too_many_offers"
+    UNKNOWN_CONTRACT = "unknown_contract"
+    CALL_MISMATCH = "call_mismatch"
+    EPOCH_WRONG = "epoch_wrong"
+    STATE_CONFLICT = "state_conflict"
 
     # evidence: each statement for itself, then together
     WRONG_AGREEMENT = "wrong_agreement"
@@ -94,6 +103,7 @@ class Status(StrEnum):
     COMMIT_UNSIGNED = "commit_unsigned"
     ROUND_MISSING = "round_missing"
     RESULT_MISMATCH = "result_mismatch"
+    OUTCOME_MISMATCH = "outcome_mismatch"
     UNDECIDED = "undecided"
     NOT_DELIVERED = "not_delivered"
 

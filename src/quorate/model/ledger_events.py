@@ -22,6 +22,16 @@ class Registered(Value, frozen=True, tag="registered"):
     time_ms: Ms
 
 
+class Deployed(Value, frozen=True, tag="deployed"):
+    """Ledger event: the contract with the id `contract` has its first head."""
+
+    network: Hash
+    contract: Hash
+    deployer: Node
+    height: Count
+    time_ms: Ms
+
+
 class WindowsOpened(Value, frozen=True, tag="windows_opened"):
     """Ledger event: the agreement ends after `reveal_by_ms` at the earliest. For `force` members commit until
     `commit_by_ms` and open after it; for `cancel` and `settle` both are one moment, until which a member may show its

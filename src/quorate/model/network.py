@@ -42,7 +42,7 @@ class Windows(Part, frozen=True):
 class Genesis(Value, frozen=True, tag="genesis"):
     """`ledger` are the keys whose checkpoints count; `suites` the signature suites the network accepts; `threshold` the
     default fraction of a cohort that must agree, (7, 10), rounded up; `reputation_gate` the least score (of 10,000)
-    that may be drawn; `seed` makes it unique."""
+    that may be drawn; `epoch_ms` how long an epoch of contracts is; `seed` makes it unique."""
 
     name: Word
     ledger: Annotated[tuple[KeyBundle, ...], msgspec.Meta(min_length=1, max_length=64)]
@@ -53,6 +53,7 @@ class Genesis(Value, frozen=True, tag="genesis"):
     threshold: tuple[Count, Count]
     reputation_gate: Annotated[int, msgspec.Meta(ge=0, le=10_000)]
     accounts: Annotated[tuple[Account, ...], msgspec.Meta(max_length=4096)]
+    epoch_ms: Annotated[int, msgspec.Meta(ge=1, le=31_536_000_000)]
     created_ms: Ms
     seed: Bytes32
 

@@ -8,11 +8,13 @@ from typing import Annotated
 import msgspec
 
 from quorate.model.agreement import Roster
+from quorate.model.call import BALANCES_MAX, Balance, Id
 from quorate.model.claim import Opening
 from quorate.model.codec import Part, Value
+from quorate.model.contract import Deployment
 from quorate.model.evidence import Signed
 from quorate.model.identity import KeyBundle
-from quorate.model.units import COHORT_MAX, ROUNDS_MAX, Bytes32, Count, Hash, Micro, Ms, Node, Word
+from quorate.model.units import COHORT_MAX, ROUNDS_MAX, Bytes32, Count, Hash, Members, Micro, Ms, Node, Word
 
 POSTED_RESULT_BYTES_MAX = 256 << 10
 EVIDENCE_MAX = 8 * COHORT_MAX * ROUNDS_MAX
@@ -65,14 +67,23 @@ class OpenEscrow(Value, frozen=True, tag="open_escrow"):
     roster: Roster | None
 
 
+class Deploy(Value, frozen=True, tag="deploy"):
+    """Puts a contract on the ledger, as its deployer signed it."""
+
+    network: Hash
+    deployment: Signed
+
+
 class Settle(Value, frozen=True, tag="settle"):
     """Anyone's claim to a verdict: assignments, commits, RoundCloses and the DeliveryAck as signed, and the openings
-    (message 11)."""
+    (message 11). `outcome` is the agreed output of a contract call, which the ledger takes the effects from; it is
+    empty for every other job."""
 
     network: Hash
     agreement: Hash
     evidence: Evidence
     openings: Openings
+    outcome: Annotated[bytes, msgspec.Meta(max_length=POSTED_RESULT_BYTES_MAX)]
 
 
 class Cancel(Value, frozen=True, tag="cancel"):
@@ -145,6 +156,37 @@ class Answer(Value, frozen=True, tag="answer"):
     status: Word
     detail: Word
     account: Node
+
+
+class AskContract(Value, frozen=True, tag="ask_contract"):
+    """A node asks for the head of a contract, and for balances by the ids that contracts see."""
+
+    network: Hash
+    contract: Hash
+    accounts: Annotated[tuple[Id, ...], msgspec.Meta(max_length=BALANCES_MAX)]
+
+
+class Head(Part, frozen=True):
+    """Where a contract stands: the key of its state, how many calls led there, its balance, and who should have the
+    bytes of the state: those who agreed on the last call and its caller's node."""
+
+    deployment: Deployment
+    state: Hash
+    version: Count
+    balance_micro: Micro
+    holders: Members
+
+
+class ContractHead(Value, frozen=True, tag="contract_head"):
+    """The ledger's answer, as of `height`: no `head` when no such contract is deployed; `balances` of those accounts
+    that there are, in order."""
+
+    network: Hash
+    contract: Hash
+    head: Head | None
+    balances: Annotated[tuple[Balance, ...], msgspec.Meta(max_length=BALANCES_MAX)]
+    epoch: Count
+    height: Count
 
 
 class AskStanding(Value, frozen=True, tag="ask_standing"):

@@ -50,6 +50,8 @@ VALID_MS = 10 * 365 * 24 * 3_600_000
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 6.0
 CREDITS_MICRO = 10**12
+EPOCH_MS = 60_000
+"""Short, so that what expires can be seen to expire."""
 STAKE_MICRO = 10**9
 BOND_MICRO = 1_000
 WINDOWS = Windows(commit_ms=Millis(10_000), reveal_ms=Millis(60_000), cancel_ms=Millis(10_000))
@@ -210,6 +212,7 @@ def _genesis(name: str, identities: dict[str, Identity], now: Millis, windows: W
             )
         )
     return Genesis(
+        epoch_ms=EPOCH_MS,
         name=name[:64] or "quorate",
         ledger=(identities["sequencer"].bundle,),
         suites=(str(DEFAULT_SUITE),),

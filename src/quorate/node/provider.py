@@ -15,7 +15,7 @@ from quorate.crypto.signing import Identity
 from quorate.crypto.wrapping import SealKey
 from quorate.errors import BadCommitment, BadSeal, MalformedBytes, QuorateError, UserError
 from quorate.execute.arrays import Arrays
-from quorate.execute.engine import Batch, Engine, Limits, Task
+from quorate.execute.engine import Engine
 from quorate.jobs import lease
 from quorate.jobs.lease import LeaseState
 from quorate.jobs.lease_state import brief_of
@@ -25,7 +25,6 @@ from quorate.model.claim import INLINE_BYTES_MAX, Commit, Delivery
 from quorate.model.codec import Value, decode, encode, noun
 from quorate.model.effects import Check, Effect, Fetch, Post, Run, Send, Stop
 from quorate.model.evidence import Proven, Signed
-from quorate.model.job import JobCore
 from quorate.model.ledger_events import WindowsOpened
 from quorate.model.network import Genesis
 from quorate.model.offer import Offer
@@ -37,6 +36,7 @@ from quorate.node.nouns import EVENTS, VALUES
 from quorate.node.postbox import Letter
 from quorate.node.posting import POST_TIMER, PostingShell
 from quorate.node.shell import Turn, World, pack
+from quorate.node.tasks import Guest, state_after, task_of
 from quorate.privacy.claims import element_inputs
 from quorate.privacy.tier import Place, tier_for
 
@@ -339,10 +339,11 @@ class ProviderNode(PostingShell):
             self._tellings[key] = asyncio.get_running_loop().call_later(QUEUED_LOOK_S, self._tell_started, key)
 
     async def _execute(self, key: bytes, state: LeaseState) -> tuple[lease.Event | None, tuple[bytes, ...]]:
-        """The claim and its two blobs, which become durable together."""
+        """The claim and its blobs, which become durable together: result, log, and the state that a call led to."""
         job, tier = state.job, tier_for(state.job)
         program, blob = await self._sound(state, job.core.program.digest), await self._sound(state, job.input_digest)
-        if program is None or blob is None:
+        head = await self._sound(state, job.core.call.state) if job.core.call else b""
+        if program is None or blob is None or head is None:
             return lease.Unopenable("blob_missing"), ()
         place = Place(self.node_id, state.agreement_id, self.seal_key)
         try:
@@ -355,8 +356,10 @@ class ProviderNode(PostingShell):
         loop = asyncio.get_running_loop()
         self._tellings[key] = loop.call_later(STARTED_AFTER_S, self._tell_started, key)
         try:
-            execution = await self.arrays.run(_task(key, job.core, program, inputs), job.core.run_ms_most)
-        except UserError as fault:
+            task = task_of(key, job.core, Guest(program, inputs, head))
+            execution = await self.arrays.run(task, job.core.run_ms_most)
+            after = state_after(job.core, head, execution)
+        except (UserError, MalformedBytes) as fault:
             return lease.Unopenable(f"{type(fault).__name__} {fault.field}"[:120]), ()
         finally:
             self._tellings.pop(key).cancel()
@@ -365,7 +368,7 @@ class ProviderNode(PostingShell):
         sealed = tier.seal(job, place, opened, execution, self.world.entropy.draw)
         self._hold(sealed.body.result_digest, sealed.result)
         self._hold(sealed.body.log_digest, sealed.log)
-        return lease.Ran(sealed.body, self.world.entropy.draw(32)), (sealed.result, sealed.log)
+        return lease.Ran(sealed.body, self.world.entropy.draw(32)), (sealed.result, sealed.log, after)
 
     def _hold(self, digest: bytes, data: bytes) -> None:
         """Small blobs of jobs under way and programs in use, at hand without a look into the store."""
@@ -396,24 +399,3 @@ class ProviderNode(PostingShell):
         elif kind is WindowsOpened:
             opened = decode(event, WindowsOpened)
             self._step(opened.agreement, lease.Windows(opened), turn)
-
-
-def _task(key: bytes, core: JobCore, program: bytes, inputs: tuple[bytes, ...]) -> Task:
-    """The run of an ordinary job, or the batch of all elements of an array."""
-    task = Task(
-        id=key,
-        module=program,
-        digest=core.program.digest,
-        profile=core.program.profile,
-        entry=core.program.entry,
-        args=core.arguments,
-        stdin=b"" if core.is_array else inputs[0],
-        limits=Limits(
-            memory_bytes=core.limits.memory_bytes,
-            fuel=core.limits.fuel,
-            run_ms=core.limits.run_ms,
-            output_bytes=core.limits.output_bytes,
-            log_bytes=core.log_bytes,
-        ),
-    )
-    return Batch(**msgspec.structs.asdict(task), inputs=inputs) if core.is_array else task

@@ -95,6 +95,7 @@ def test_money(state: JobState, desk: BoxedDesk) -> None:
         cause="settle",
         verdict=Digest(bytes(32)),
         accepted=True,
+        call=None,
         payments=payments,
         reputation=(),
         height=1,

@@ -97,7 +97,7 @@ def test_arguments_for_a_program_that_has_none() -> None:
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        (program(kind="bytecode"), "kind"),
+        (program(kind="function"), "kind"),
         (program(kind="container"), "kind"),
         (program(dependencies=(b"\1" * 32,)), "dependencies"),
         ({"privacy": ("enclave",)}, "privacy"),

@@ -72,6 +72,7 @@ def member_settles(play: Play, without: int) -> list[Proven]:
         agreement=play.state.agreement_id,
         evidence=(*evidence_of(play, member), *said(play)["delivery_ack"]),
         openings=tuple(opening for place, opening in enumerate(openings) if place != without),
+        outcome=b"",
     )
     return posted(play, member, value)
 

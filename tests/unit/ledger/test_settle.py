@@ -216,7 +216,7 @@ def test_the_settlement_is_computed_without_a_ledger_too() -> None:
 def test_evidence_of_nothing_decides_nothing_for_a_member() -> None:
     world = World()
     deal = world.open(k=3)
-    empty = Settle(network=world.network, agreement=deal.id, evidence=(), openings=())
+    empty = Settle(network=world.network, agreement=deal.id, evidence=(), openings=(), outcome=b"")
     assert world.status(world.providers[0], empty) == "undecided"
     assert world.balance(world.requester) == BALANCE - deal.opened.escrow_micro
     assert deal.opened.escrow_micro > BOND

@@ -10,7 +10,9 @@ def test_every_status_is_votable_or_a_failure_and_none_is_both():
 
 def test_votable_words_are_pinned():
     assert sorted(VOTABLE) == [
+        "aborted",
         "bad_conversion",
+        "contract_trap",
         "division_by_zero",
         "indirect_call",
         "integer_overflow",
@@ -21,6 +23,7 @@ def test_votable_words_are_pinned():
         "output_limit",
         "success",
         "unreachable",
+        "unresolved",
     ]
 
 

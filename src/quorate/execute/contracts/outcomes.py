@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from quorate.crypto.digests import blob_digest
 from quorate.errors import InvalidField, MalformedBytes, PeerError, WrongArguments
 from quorate.execute.bytecode import host
 from quorate.execute.bytecode.opcodes import Trap
@@ -101,6 +102,17 @@ def outcome_value(outcome: host.Outcome, state: State) -> CallOutcome:
             for transfer in outcome.transfers
         ),
     )
+
+
+def next_state(state: State, outcome: CallOutcome) -> bytes:
+    """The bytes of the state that `outcome` leads to from `state`; empty when nothing changes. Raises MalformedBytes
+    when its changes do not lead to the key that it names."""
+    if outcome.status != "ok" or outcome.state == state.key:
+        return b""
+    after = state.updated((change.key, change.value) for change in outcome.changes).encode()
+    if blob_digest(after) != outcome.state:
+        raise MalformedBytes("its changes lead to another state than it names", field="state")
+    return after
 
 
 def status_of(outcome: host.Outcome) -> Status:
