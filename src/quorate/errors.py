@@ -16,6 +16,7 @@
     │   ├── UnknownFunction       the contract has no callable function of that name
     │   ├── WrongArguments        arguments of another count, kind or size than the function declares
     │   ├── UnknownJob            no job of that id here
+    │   ├── UnknownContract       no contract of that id on this ledger
     │   ├── UnknownBlob           no bytes of that digest here
     │   ├── WrongKey              the key does not open the result
     │   ├── MissingKey            no key for this job in the caller's files
@@ -31,9 +32,12 @@
     │   └── BadSeal               a ciphertext that does not open or is not committed to its key
     ├── JobError              the job ended without a result; the receipt says why
     │   ├── JobFailed  JobRejected  JobCancelled
+    │   ├── StateConflict         another call was settled on the same head of a contract first
+    │   ├── TransferRefused       a contract pays an id that no account has
     │   └── MatchTimeout  TransferTimeout  RunTimeout  VerifyTimeout
     ├── WorldError            disk, network, clock, another process; trying again may help
     │   ├── NoNetwork             no node answers under QUORATE_HOME
+    │   ├── StateUnresolved       nobody who answers has a contract's program or state: try again
     │   ├── PortTaken  ClockSkew  DiskFull  NetworkRunning  Interrupted  PathTooLong
     │   └── UnsupportedMachine    the operating system lacks a layer that policy demands
     └── MissingExtra          an optional package is absent; names the extra (also an ImportError)
@@ -125,6 +129,10 @@ class UnknownJob(UserError):
     pass
 
 
+class UnknownContract(UserError):
+    """No such contract is deployed on this ledger."""
+
+
 class UnknownBlob(UserError):
     pass
 
@@ -197,6 +205,14 @@ class JobCancelled(JobError):
     pass
 
 
+class StateConflict(JobError):
+    """Another call was settled on the head that this one ran on; nothing of this one remains. Call again."""
+
+
+class TransferRefused(JobError):
+    """The contract pays an id that no account has; nothing of the call remains."""
+
+
 class MatchTimeout(JobError):
     pass
 
@@ -227,6 +243,10 @@ class NetworkRunning(WorldError):
 
 class PortTaken(WorldError):
     pass
+
+
+class StateUnresolved(WorldError):
+    """Nobody who answers has the bytes of a contract's program or state: that says nothing about what they are."""
 
 
 class ClockSkew(WorldError):

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from quorate.api.calls import Called, called
 from quorate.api.elements import Given, packed
 from quorate.crypto.digests import blob_digest, digest
 from quorate.errors import (
@@ -37,6 +38,7 @@ from quorate.model.call import ContractCall
 from quorate.model.media import is_of_media, require_media
 from quorate.model.policy import Policy, Proof, Timeouts
 from quorate.model.program import TIER_LIMITS, Program
+from quorate.model.transaction import ContractHead
 from quorate.model.units import AMOUNT_MAX, COHORT_MAX, Digest, Fuel, MicroCredits, Millis
 
 ONE_IN_DEFAULT = 10
@@ -145,6 +147,7 @@ class Builder:
     def __init__(self) -> None:
         self._module: bytes | None = None
         self._input: Given | None = None
+        self._called: Called | None = None
         self._protections: set[str] = set()
         self._limits: ResourceLimits | None = None
         self._tier: Literal["none", "light", "full"] = "none"
@@ -154,6 +157,19 @@ class Builder:
         self._one_in = ONE_IN_DEFAULT
         self._timeouts: dict[str, int] = {}
         self._rest: dict[str, Any] = {}
+
+    def call(
+        self,
+        head: ContractHead,
+        function: str,
+        *arguments: int | bytes,
+        deposit_micro: int = 0,
+        cycles: int = 0,
+    ) -> Builder:
+        """Instead of a module: a call of a deployed contract on its `head`, as `client.contract` tells it. The deposit
+        goes to the contract when the call takes effect; `cycles` 0 is what the contract declares."""
+        self._called = called(head, function, arguments, deposit_micro, cycles)
+        return self
 
     def wasm(self, module: Source) -> Builder:
         """The module: its bytes, a path, or WebAssembly text."""
@@ -282,6 +298,8 @@ class Builder:
 
     def build(self) -> Draft:
         """The draft. Raises UserError naming what is missing, contradictory or out of its domain."""
+        if self._called is not None:
+            return self._build_call(self._called)
         if self._module is None:
             raise InvalidField("missing", field="wasm", fix="give a module: .wasm(bytes or path)")
         given = self._input or Given(False, b"", 1, False)
@@ -304,6 +322,25 @@ class Builder:
             proof=self._dial(),
             timeouts=timeouts,
             **{**_defaults(timeouts), **rest},
+        )
+
+    def _build_call(self, parts: Called) -> Draft:
+        for name, given in (("wasm", self._module), ("input", self._input), ("limits", self._limits)):
+            if given is not None:
+                raise ContradictoryOptions("given to a call of a contract", field=name, fix="leave it out")
+        timeouts = self._clocks(parts.limits, 1)
+        return Draft(
+            program=parts.program,
+            module=b"",  # the node that told the head has it
+            input=parts.input,
+            elements=1,
+            private=False,
+            protections=frozenset(self._protections),
+            limits=parts.limits,
+            proof=self._dial(),
+            timeouts=timeouts,
+            call=parts.call,
+            **{**_defaults(timeouts), **self._rest},
         )
 
     def _limited(self, elements: int) -> model.ResourceLimits:

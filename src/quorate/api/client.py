@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from quorate.api.builder import Draft
+from quorate.api.calls import check_born_with, contract_of
 from quorate.api.commands import PREFIX_MIN, digest_named
 from quorate.api.courier import Courier
 from quorate.api.draws import Notary
@@ -33,12 +34,15 @@ from quorate.api.results import Keys, Result, read_array, read_array_log, read_l
 from quorate.api.schemas import JobView, Listing, Ready
 from quorate.api.sealing import Parties, quoted_core
 from quorate.api.submitting import Submitter
-from quorate.crypto.digests import value_digest
-from quorate.errors import InvalidField, PolicyRefused, QuorateError, WorldError
+from quorate.crypto.digests import blob_digest, body_digest, value_digest
+from quorate.errors import BadCommitment, InvalidField, PolicyRefused, QuorateError, WorldError
+from quorate.execute.bytecode.state import EMPTY_STATE, State
 from quorate.model.codec import decode, encode
+from quorate.model.contract import Deployment
 from quorate.model.network import Genesis
 from quorate.model.outcome import Receipt
-from quorate.model.submission import Await, QuoteRequest, ResultView
+from quorate.model.submission import Await, DeployOrder, QuoteRequest, ResultView
+from quorate.model.transaction import AskContract, ContractHead
 from quorate.model.units import DIGEST_BYTES, Digest, JobId, Millis, NodeId
 from quorate.node.config import home_folder, load_genesis
 
@@ -87,6 +91,7 @@ class Client:
         self.genesis = notary.genesis
         self._keyring = keyring
         self._courier = courier
+        self._notary = notary
         self._submitter = Submitter(parties, notary, keyring, courier, secrets.token_bytes)
 
     async def __aenter__(self) -> Client:
@@ -216,6 +221,42 @@ class Client:
     async def receipt(self, job: str) -> Receipt:
         return await self._courier.ask(f"/v1/jobs/{_named(job)}/receipt", Receipt)
 
+    async def contract(self, contract: str, *accounts: bytes) -> ContractHead:
+        """Where a contract stands, for a call to run on; `accounts` are ids (16 bytes) whose balances the call may ask
+        for. Raises UnknownContract, or StateUnresolved when nobody who answers has its state."""
+        ask = AskContract(
+            network=self.parties.network, contract=digest_named(contract, "contract"), accounts=tuple(accounts)
+        )
+        return await self._courier.ask("/v1/contracts/head", ContractHead, ask)
+
+    async def contract_state(self, contract: str) -> dict[bytes, bytes]:
+        """What the contract keeps, by key."""
+        head = (await self.contract(contract)).head
+        assert head is not None
+        data = await self._courier.get(Digest(head.state))
+        if blob_digest(data) != head.state:
+            raise BadCommitment("the bytes are not those of the state", field="state")
+        return dict(State.decode(data).entries)
+
+    async def deploy(self, program: bytes, state: bytes = EMPTY_STATE) -> str:
+        """Puts a contract on the ledger; its id. Raises BadContract, or PolicyRefused with the ledger's reason."""
+        declared = contract_of(program)
+        check_born_with(declared, state)
+        deployment = Deployment(
+            network=self.parties.network,
+            deployer=self.parties.requester,
+            contract=declared,
+            nonce=secrets.token_bytes(DIGEST_BYTES),
+        )
+        body = encode(deployment)
+        key = body_digest("deployment", body)
+        (signed,), stamp = self._notary.sign("deployment", [(key, body)])
+        order = DeployOrder(
+            deployment=signed, stamps=(stamp,), bundles=(self._notary.identity.bundle,), program=program, state=state
+        )
+        await self._courier.ask("/v1/contracts", ContractHead, order)
+        return key.hex()
+
     async def explain(self, job: str) -> dict[str, Any]:
         """Which rule removed which node, which phase clock is running, and the job's own history."""
         return await self._courier.view(f"/v1/jobs/{_named(job)}/explain", dict)
@@ -326,6 +367,15 @@ class Quorate:
 
     def receipt(self, job: str) -> Receipt:
         return self._run(self._client.receipt(job))
+
+    def contract(self, contract: str, *accounts: bytes) -> ContractHead:
+        return self._run(self._client.contract(contract, *accounts))
+
+    def contract_state(self, contract: str) -> dict[bytes, bytes]:
+        return self._run(self._client.contract_state(contract))
+
+    def deploy(self, program: bytes, state: bytes = EMPTY_STATE) -> str:
+        return self._run(self._client.deploy(program, state))
 
     def explain(self, job: str) -> dict[str, Any]:
         return self._run(self._client.explain(job))

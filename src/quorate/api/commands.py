@@ -21,7 +21,18 @@ from quorate.jobs.state import JobState
 from quorate.model.claim import INLINE_BYTES_MAX
 from quorate.model.network import Genesis
 from quorate.model.outcome import Receipt
-from quorate.model.submission import Accepted, Await, Draws, JobIds, QuoteRequest, ResultView, Submission, Wraps
+from quorate.model.submission import (
+    Accepted,
+    Await,
+    DeployOrder,
+    Draws,
+    JobIds,
+    QuoteRequest,
+    ResultView,
+    Submission,
+    Wraps,
+)
+from quorate.model.transaction import AskContract, ContractHead
 from quorate.model.units import DIGEST_BYTES, MIB, Digest, JobId, Millis, NodeId
 from quorate.ports import Blobs
 
@@ -51,6 +62,14 @@ class Desk(Protocol):
 
     async def submit(self, submission: Submission) -> Accepted:
         """All jobs or none; the same order again answers the same (R14). Waits for no draw."""
+        ...
+
+    async def contract(self, ask: AskContract) -> ContractHead:
+        """The head of a contract, whose program and state are here then. Raises UnknownContract or StateUnresolved."""
+        ...
+
+    async def deploy(self, order: DeployOrder) -> ContractHead:
+        """Answers once the ledger has the contract."""
         ...
 
     async def draws(self, ask: JobIds) -> Draws:

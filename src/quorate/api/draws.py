@@ -76,13 +76,17 @@ class Notary:
 
     def sign_jobs(self, jobs: Sequence[tuple[JobId, bytes]]) -> tuple[list[Signed], Stamp]:
         """One stamp over all `jobs`, each an id and the bytes that it is the digest of."""
-        leaves = [("job", Digest(job_id)) for job_id, _ in jobs]
-        signatures = sign_batch(self.identity, self.network, leaves, [self._draw(SALT_BYTES) for _ in jobs])
+        return self.sign("job", [(Digest(job_id), body) for job_id, body in jobs])
+
+    def sign(self, noun: str, bodies: Sequence[tuple[Digest, bytes]]) -> tuple[list[Signed], Stamp]:
+        """One stamp over all `bodies`, each with its digest under `noun`."""
+        leaves = [(noun, key) for key, _ in bodies]
+        signatures = sign_batch(self.identity, self.network, leaves, [self._draw(SALT_BYTES) for _ in bodies])
         stamp = signatures[0].stamp
         key = value_digest(stamp)
         signed = [
             Signed(
-                noun="job",
+                noun=noun,
                 body=body,
                 signer=self.identity.node_id,
                 stamp=key,
@@ -90,7 +94,7 @@ class Notary:
                 salt=signature.salt,
                 path=signature.path,
             )
-            for (_, body), signature in zip(jobs, signatures, strict=True)
+            for (_, body), signature in zip(bodies, signatures, strict=True)
         ]
         return signed, stamp
 

@@ -6,7 +6,7 @@ Exit codes, in bands that say who is at fault:
 
      0       done                                20-49   the caller can mend it
      2       wrong usage of the command line     50-59   the job ended without a result
-    10-12    outcomes of `quorate verify`        60-69   disk, network, clock, another process
+    10-12    outcomes of `quorate verify`        60-69   disk, network, clock, another process; also 71-79
     70       a fault of this program             80-89   another party broke a rule
    130       interrupted by the user
 
@@ -60,6 +60,7 @@ TABLE: Final[dict[type[QuorateError], Row]] = {
     errors.UnaffordableJob: Row(36, 402),
     errors.PolicyRefused: Row(37, 403),
     errors.UnknownBlob: Row(38, 404),
+    errors.UnknownContract: Row(44, 404),
     errors.BadContract: Row(45, 422),
     errors.UnknownFunction: Row(46, 404),
     errors.WrongArguments: Row(47, 422),
@@ -72,6 +73,8 @@ TABLE: Final[dict[type[QuorateError], Row]] = {
     errors.TransferTimeout: Row(55, 410),
     errors.RunTimeout: Row(56, 410),
     errors.VerifyTimeout: Row(57, 410),
+    errors.StateConflict: Row(58, 409),
+    errors.TransferRefused: Row(59, 409),
     errors.WorldError: Row(60, 503),
     errors.NoNetwork: Row(61, 503),
     errors.NetworkRunning: Row(62, 503),
@@ -81,6 +84,7 @@ TABLE: Final[dict[type[QuorateError], Row]] = {
     errors.Interrupted: Row(66, 503),
     errors.PathTooLong: Row(67, 503),
     errors.UnsupportedMachine: Row(68, 501),
+    errors.StateUnresolved: Row(71, 503),
     errors.MissingExtra: Row(69, 501),
     errors.QuorateError: Row(INTERNAL, 500),
     errors.PeerError: Row(80, 422),

@@ -27,6 +27,7 @@ from quorate.errors import (
     UnknownBlob,
     WrongKey,
 )
+from quorate.model.call import CallOutcome
 from quorate.model.codec import decode, encode
 from quorate.model.output import ArrayLog, ArrayOutcome, Log, Output
 from quorate.model.submission import Delivered, ResultView
@@ -69,6 +70,10 @@ class Result:
     def elements(self) -> tuple[Element, ...]:
         """How each element of an array ended, in the order of its inputs. Raises like `decrypt`."""
         return elements_of(self._any_output())
+
+    def call(self) -> CallOutcome:
+        """What came of a call of a contract. Raises like `decrypt`, and MalformedBytes for a job that is no call."""
+        return decode(self._output().stdout, CallOutcome)
 
     def _output(self) -> Output:
         opened = self._any_output()

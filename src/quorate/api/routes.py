@@ -25,13 +25,19 @@ from quorate.api.commands import Desk
 from quorate.api.schemas import Ids, JobView, Listing, Ready, json_schema, version_of, view_of
 from quorate.errors import InvalidField, MalformedBytes, QuorateError, TooLarge, UserError
 from quorate.model.codec import Value, decode, encode
-from quorate.model.submission import Await, JobIds, QuoteRequest, Submission, Wraps
+from quorate.model.submission import Await, DeployOrder, JobIds, QuoteRequest, Submission, Wraps
+from quorate.model.transaction import AskContract
 from quorate.model.units import MIB, Millis
 
 CBOR = "application/cbor"
 JSON = "application/json"
 EVENTS = "text/event-stream"
 SMALL_BODY_MAX = MIB
+BODY_MAX = {
+    "/v1/jobs": Submission.size_max,
+    "/v1/wraps": Wraps.size_max,
+    "/v1/contracts": DeployOrder.size_max,
+}
 POLL_S = 0.05
 KEEPALIVE_S = 15.0
 
@@ -72,6 +78,12 @@ class Handlers:
 
     async def submit(self, request: Request) -> Response:
         return _cbor(await commands.submit(self._desk, await _value(request, Submission)), status=202)
+
+    async def contract(self, request: Request) -> Response:
+        return _cbor(await self._desk.contract(await _value(request, AskContract)))
+
+    async def deploy(self, request: Request) -> Response:
+        return _cbor(await self._desk.deploy(await _value(request, DeployOrder)), status=201)
 
     async def draws(self, request: Request) -> Response:
         return _cbor(await self._desk.draws(commands.waiting(await _value(request, JobIds))))
@@ -209,6 +221,8 @@ ROUTES = (
     Route(
         "POST", "/v1/jobs", "submit", "Submit sealed and signed jobs: all or none, idempotent", "accepted", "submission"
     ),
+    Route("POST", "/v1/contracts", "deploy", "Deploy a signed contract", "contract_head", "deploy_order"),
+    Route("POST", "/v1/contracts/head", "contract", "Where a contract stands", "contract_head", "ask_contract"),
     Route("GET", "/v1/jobs", "listing", "Jobs, newest first (limit)", Listing),
     Route("POST", "/v1/draws", "draws", "Who was drawn for private jobs, with the evidence", "draws", "job_ids"),
     Route("POST", "/v1/wraps", "wrap", "Input keys wrapped for the members drawn", BYTES, "wraps"),
@@ -259,7 +273,7 @@ class BodyLimit:
     def _limit(self, scope: Scope) -> int:
         if scope["method"] == "PUT":
             return self._blob_bytes_max
-        return {"/v1/jobs": Submission.size_max, "/v1/wraps": Wraps.size_max}.get(scope["path"], SMALL_BODY_MAX)
+        return BODY_MAX.get(scope["path"], SMALL_BODY_MAX)
 
 
 def _refuse_above(limit: int, size: int) -> None:

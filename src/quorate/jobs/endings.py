@@ -19,6 +19,7 @@ from quorate.jobs.state import Arrival, Condition, JobState, Received, Refused, 
 from quorate.jobs.statements import cancel_order, delivery_ack, openings, own_statements
 from quorate.model.assignment import CancelAck
 from quorate.model.effects import Effect, Post, Send
+from quorate.model.settlement import CallSettled
 from quorate.model.transaction import Cancel, CloseForced, Settle
 from quorate.model.trap import Status
 from quorate.model.units import Millis, NodeId
@@ -145,18 +146,20 @@ def delivered(state: JobState, event: Stored, now: Millis) -> Step:
 
 
 def _complete(state: JobState, arrived: Arrival, now: Millis) -> Step:
+    # Whether a call took effect is the ledger's to say: it is not complete before.
+    called = state.value.core.call is not None
     state = replace(
         state,
         stage="settling",
         stage_ms=now,
-        condition="completed",
+        condition=state.condition if called else "completed",
         result_digest=arrived.result_digest,
         log_digest=arrived.log_digest,
         delivered_by=arrived.member,
         verdict=_verdict(state),
     )
     state = note(state, now, f"result of {arrived.member.hex()[:8]} in the store")
-    state = _end(state, now)
+    state = state if called else _end(state, now)
     ended = state.current.tally
     assert ended is not None
     receipt = delivery_ack(state)
@@ -215,7 +218,26 @@ def settled(state: JobState, event: Settled, now: Millis) -> Step:
         detail = state.detail or f"settled by a member ({event.event.cause})"
         state = replace(state, condition=over, error=state.error or "JobFailed", detail=detail)
         state = _end(state, now)
+    elif event.event.call is not None and not state.ended_ms:
+        state = _end(_called(state, event.event.call), now)
     return note(replace(state, stage="done"), now, f"settled at height {event.event.height}: {event.event.cause}"), ()
+
+
+CALL_ENDINGS = {
+    "conflict": ("StateConflict", "another call was settled on the same head first; nothing of this one remains"),
+    "unpayable": ("TransferRefused", "the contract pays an id that no account has; nothing of the call remains"),
+    "unseen": ("JobFailed", "nobody showed the ledger the outcome; nothing of the call remains"),
+    "void": ("JobFailed", "no accepted outcome was delivered; nothing of the call remains"),
+}
+"""How a call ends whose members agreed and that took no effect. One that failed as agreed is complete: that is its
+outcome."""
+
+
+def _called(state: JobState, call: CallSettled) -> JobState:
+    ending = CALL_ENDINGS.get(call.result)
+    if ending is None:
+        return replace(state, condition="completed")
+    return replace(state, condition="failed", goal="failed", error=ending[0], detail=ending[1])
 
 
 def refused(state: JobState, event: object, now: Millis) -> Step:

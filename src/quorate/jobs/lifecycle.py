@@ -160,7 +160,7 @@ def _refused(state: JobState, event: Event, now: Millis) -> Step:
         # Not at once: until the ledger has said what stands now, the same offers would be chosen again.
         state = replace(state, stage="matching", stage_ms=now, agreement=b"", roster=None)
         return note(state, now, f"ledger: {event.status}; matching again"), ()
-    error = "UnaffordableJob" if "balance" in event.status else "PolicyRefused"
+    error = REFUSALS.get(event.status, "PolicyRefused")
     # Nothing is held by the ledger: the job ends as if it had never been matched.
     state = replace(state, stage="matching")
     return endings.give_up(state, now, "failed", error, f"{event.status} {event.detail}".strip())
@@ -251,6 +251,11 @@ def _settle_again(state: JobState, event: Event, now: Millis) -> Step:
     return replace(state, stage_ms=now), (*endings.settling_posts(state), endings.closing_post(state))
 
 
+REFUSALS = {
+    "balance_too_low": "UnaffordableJob",
+    "state_conflict": "StateConflict",
+    "unknown_contract": "UnknownContract",
+}
 RETRY_STATUSES = frozenset({"offer_not_standing", "offer_expired", "agreement_expired"})
 
 TABLE: dict[tuple[Stage, type[Event]], Handler] = {

@@ -39,6 +39,18 @@ class Submission(Value, frozen=True, tag="submission"):
     wait_ms: Count
 
 
+class DeployOrder(Value, frozen=True, tag="deploy_order"):
+    """A contract to deploy, as its deployer signed it, with the bytes of its program and of the state it is born
+    with."""
+
+    size_max = 32 * MIB
+    deployment: Signed
+    stamps: Annotated[tuple[Stamp, ...], Many]
+    bundles: Annotated[tuple[KeyBundle, ...], Many]
+    program: bytes
+    state: bytes
+
+
 class JobIds(Value, frozen=True, tag="job_ids"):
     """Asks about jobs; the answer may be waited for up to `wait_ms`."""
 

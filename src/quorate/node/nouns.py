@@ -14,9 +14,9 @@ from quorate.model.assignment import Ack, Assignment, Brief, CancelAck, CancelOr
 from quorate.model.claim import Commit, Delivery, DeliveryAck, Opening, RoundAbort, RoundClose
 from quorate.model.codec import Value, noun, noun_in
 from quorate.model.evidence import Hello, Proven
-from quorate.model.ledger_events import Registered, WindowsOpened
+from quorate.model.ledger_events import Deployed, Registered, WindowsOpened
 from quorate.model.settlement import Settlement
-from quorate.model.transaction import Answer, AskStanding, Standing
+from quorate.model.transaction import Answer, AskContract, AskStanding, ContractHead, Standing
 
 _LETTERS: tuple[type[Value], ...] = (
     Ack,
@@ -33,7 +33,19 @@ _LETTERS: tuple[type[Value], ...] = (
     Started,
 )
 VALUES: dict[str, type[Value]] = {noun(kind): kind for kind in _LETTERS}
-_PLAIN: tuple[type[Value], ...] = (Answer, AskStanding, Brief, Delivery, Hello, Opening, Proven, Standing, Started)
+_PLAIN: tuple[type[Value], ...] = (
+    Answer,
+    AskContract,
+    AskStanding,
+    Brief,
+    ContractHead,
+    Delivery,
+    Hello,
+    Opening,
+    Proven,
+    Standing,
+    Started,
+)
 PLAIN: frozenset[str] = frozenset(noun(kind) for kind in _PLAIN) | frozenset(KINDS)
 """The nouns of statements that are not signed. Transactions are among them: who posts one is known by the channel, and
 what it claims is evidence inside it."""
@@ -43,7 +55,7 @@ class Events:
     """Ledger events carry their noun inside: it is read before they are decoded as that type."""
 
     _kinds: ClassVar[dict[str, type[Value]]] = {
-        noun(kind): kind for kind in (EscrowOpened, Registered, Settlement, WindowsOpened)
+        noun(kind): kind for kind in (Deployed, EscrowOpened, Registered, Settlement, WindowsOpened)
     }
 
     def of(self, event: bytes) -> type[Value] | None:

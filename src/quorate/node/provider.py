@@ -29,7 +29,7 @@ from quorate.model.ledger_events import WindowsOpened
 from quorate.model.network import Genesis
 from quorate.model.offer import Offer
 from quorate.model.settlement import Settlement
-from quorate.model.transaction import POSTED_RESULT_BYTES_MAX, Answer, ForceReveal, PostOffer
+from quorate.model.transaction import POSTED_RESULT_BYTES_MAX, Answer, ForceReveal, PostOffer, Settle
 from quorate.model.units import Digest, Millis, NodeId
 from quorate.node.checking import refusal_of
 from quorate.node.nouns import EVENTS, VALUES
@@ -231,6 +231,8 @@ class ProviderNode(PostingShell):
                 self._send(key, effect, turn)
             elif isinstance(effect, Post) and isinstance(effect.transaction, ForceReveal):
                 turn.after.append(lambda reveal=effect.transaction: self._post_result(key, reveal))  # type: ignore[misc]
+            elif isinstance(effect, Post) and isinstance(effect.transaction, Settle) and self.leases[key].job.core.call:
+                turn.after.append(lambda wish=effect: self._post_call(key, wish))  # type: ignore[misc]
             elif isinstance(effect, Post):
                 self.post(key, effect)
             elif isinstance(effect, Check):
@@ -277,6 +279,13 @@ class ProviderNode(PostingShell):
         if data is not None and len(data) <= POSTED_RESULT_BYTES_MAX:
             reveal = msgspec.structs.replace(reveal, result=data)
         self.put(lambda turn: self.post(key, Post(reveal)))
+
+    async def _post_call(self, key: bytes, wish: Post) -> None:
+        """The settlement of a call, with its own output, which the ledger takes the effects from."""
+        state = self._lease(key)
+        data = await self._blob(state.body.result_digest) if state and state.body else None
+        shown = msgspec.structs.replace(wish.transaction, outcome=data or b"")
+        self.put(lambda turn: self.post(key, Post(shown, wish.own)))
 
     def _check(self, key: bytes, turn: Turn) -> None:
         state = self.leases[key]

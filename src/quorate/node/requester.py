@@ -49,6 +49,7 @@ from quorate.model.settlement import Settlement
 from quorate.model.submission import (
     Accepted,
     Await,
+    DeployOrder,
     Draws,
     JobIds,
     Order,
@@ -57,9 +58,10 @@ from quorate.model.submission import (
     Submission,
     Wraps,
 )
-from quorate.model.transaction import Answer
+from quorate.model.transaction import Answer, AskContract, ContractHead
 from quorate.model.units import Digest, JobId, Millis, NodeId
 from quorate.node import requester_views as views
+from quorate.node.contract_desk import ContractDesk
 from quorate.node.fetching import Shelf
 from quorate.node.nouns import EVENTS, VALUES
 from quorate.node.postbox import Letter
@@ -95,6 +97,7 @@ class RequesterNode(PostingShell):
         self._client_keys: OrderedDict[bytes, bytes] = OrderedDict()
         self._decoder = msgspec.msgpack.Decoder(JobState)
         self._waiting = Waiting()
+        self.contracts = ContractDesk(self)
 
     def restore(self, turn: Turn) -> None:
         for _, row in self.world.store.scan("offer"):
@@ -118,6 +121,8 @@ class RequesterNode(PostingShell):
             self.ledger_letter(letter, turn)
         elif name == "standing":
             self.trade.standing(letter.sender, letter.body)
+        elif name == "contract_head":
+            self.contracts.answered_head(letter.sender, letter.body)
         elif name == "offer":
             self._offer(letter, turn)
         elif name in MEMBER_NOUNS:
@@ -195,6 +200,8 @@ class RequesterNode(PostingShell):
         for effect in effects:
             if isinstance(effect, Send):
                 turn.send(effect.to, effect.value, after_save=effect.after_save)
+            elif isinstance(effect, Post) and self.jobs[job_id].value.core.call:
+                turn.after.append(lambda wish=effect: self._post_call(job_id, wish))  # type: ignore[misc]
             elif isinstance(effect, Post):
                 self.post(job_id, effect)
             elif isinstance(effect, Match):
@@ -206,6 +213,12 @@ class RequesterNode(PostingShell):
                 turn.after.append(lambda wish=effect: self._stored(job_id, wish.digests))  # type: ignore[misc]
             elif isinstance(effect, Fetch):
                 turn.after.append(lambda wish=effect: self._bring(job_id, wish))  # type: ignore[misc]
+
+    async def _post_call(self, job_id: JobId, wish: Post) -> None:
+        state = self.jobs.get(job_id)
+        if state is not None:
+            filled = await self.contracts.filled(state, wish)
+            self.put(lambda turn: self.post(job_id, filled))
 
     def _send_along(self, job_id: JobId, briefs: Iterable[Send], turn: Turn) -> None:
         """A small input travels with the brief."""
@@ -235,6 +248,8 @@ class RequesterNode(PostingShell):
             self._agreements[JobId(owner)] = own[0]
 
     def answered(self, owner: bytes, transaction: Value, answer: Answer, turn: Turn) -> None:
+        if self.contracts.answered(owner, transaction, answer):
+            return
         if answer.status not in ("ok", "already_settled", "already_open"):
             self.timers.set(STANDING_TIMER, self.now())
             self._step(JobId(owner), Refused(noun(transaction), answer.status, answer.detail), turn)
@@ -248,7 +263,11 @@ class RequesterNode(PostingShell):
             job_id = self.by_agreement.get(settlement.agreement)
             if job_id is not None:
                 self.keep_stamps((proven.checkpoint,))
+                turn.after.append(partial(self._keep_state, self.jobs[job_id], settlement))
                 self._step(job_id, Settled(settlement, proven), turn)
+
+    async def _keep_state(self, state: JobState, settlement: Settlement) -> None:
+        await self.contracts.keep_state(state, settlement)
 
     def _escrow_opened(self, event: EscrowOpened, proven: Proven, turn: Turn) -> None:
         job_id = self.by_agreement.get(event.agreement)
@@ -305,7 +324,8 @@ class RequesterNode(PostingShell):
 
     def _require_blobs(self, jobs: Iterable[Job], fresh: set[Digest]) -> None:
         for job in jobs:
-            for field, digest in (("program", job.core.program.digest), ("input", job.input_digest)):
+            head = (("state", job.core.call.state),) if job.core.call else ()
+            for field, digest in (("program", job.core.program.digest), ("input", job.input_digest), *head):
                 if digest not in fresh and not self.world.blobs.has(digest):
                     raise InvalidField("its bytes are not here", field=field, fix="send the blob first")
 
@@ -341,6 +361,14 @@ class RequesterNode(PostingShell):
         self._became(state, turn)
         self._carry_out(job_id, effects, turn)
         return job_id
+
+    async def contract(self, ask: AskContract) -> ContractHead:
+        """See `ContractDesk.head`."""
+        return await self.contracts.head(ask)
+
+    async def deploy(self, order: DeployOrder) -> ContractHead:
+        """See `ContractDesk.deploy`."""
+        return await self.contracts.deploy(order)
 
     async def _in_turn(self, work: Any) -> Any:
         """Runs `work` in the next turn and returns its result once that turn is durable; its exception reaches the

@@ -10,7 +10,12 @@ from __future__ import annotations
 import logging
 
 from quorate.crypto.digests import blob_digest
-from quorate.execute.engine import COMMAND, PURE, Engine, Limits, Task
+from quorate.execute.bytecode.state import State
+from quorate.execute.contracts.outcomes import arguments_value, balances_of, world_of
+from quorate.execute.engine import COMMAND, CONTRACT, PURE, Engine, Limits, Task
+from quorate.model.call import CallOutcome, ContractCall
+from quorate.model.codec import decode, encode
+from quorate.model.contract import ID_BYTES
 from quorate.model.offer import DEVICE_CLASSES, Offer, Prices
 from quorate.model.program import TIER_LIMITS
 from quorate.model.trap import Status
@@ -30,6 +35,16 @@ EXITS = bytes.fromhex(
     "0061736d0100000001080260017f0060000002240116776173695f736e617073686f745f70726576696577310970726f635f"
     "657869740000030201010503010001071302066d656d6f72790200065f737461727400010a08010600410010000b000e046e"
     "616d65010701000465786974"
+)
+
+# .memory 64
+# .cycles 1000
+# .func run() -> 1
+#     PUSH 42
+#     RET
+CALLED = bytes.fromhex(
+    "4d485242010100044000000000000000e80300000000000000000000000003001f94cbf313b3ce23257a7251ea0fc95a2455"
+    "6ea611e4f8f475e549971baedb0201000100000000010001000372756e00012a4417dce1a3"
 )
 
 
@@ -80,9 +95,37 @@ async def _capabilities(config: NodeConfig, engine: Engine) -> tuple[tuple[str, 
             shown.append(f"wasm:{profile}")
         else:
             log.error("self-test of profile %s ended as %s: not offered", profile, execution.status)
+    execution = await engine.run(_contract_task())
+    if execution.status == Status.SUCCESS and decode(execution.output, CallOutcome).results == (42,):
+        shown.append("bytecode:contract")
+    else:
+        log.error("self-test of bytecode contracts ended as %s: not offered", execution.status)
     if shown:
         shown.extend(_tiers(config.device_class))
     return tuple(shown), version, layers
+
+
+def _contract_task() -> Task:
+    """A call of a contract that answers 42."""
+    state = State()
+    call = ContractCall(
+        contract=Digest(bytes(32)),
+        state=Digest(state.key),
+        version=0,
+        epoch=0,
+        deposit_micro=MicroCredits(0),
+        balances=balances_of({bytes(ID_BYTES): 0}),
+    )
+    return Task(
+        id=b"self-test contract",
+        module=CALLED,
+        digest=blob_digest(CALLED),
+        profile=CONTRACT,
+        entry="run",
+        stdin=encode(arguments_value(())),
+        world=encode(world_of(call, bytes(ID_BYTES), state.encode())),
+        limits=Limits(memory_bytes=MIB, fuel=10**6, run_ms=5_000),
+    )
 
 
 def _tiers(device_class: str) -> list[str]:

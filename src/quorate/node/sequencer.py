@@ -24,13 +24,14 @@ from quorate.ledger.blocks import (
     replay,
 )
 from quorate.ledger.call import KINDS, AuthenticatedTx, read_transaction
+from quorate.ledger.contracts import head_of
 from quorate.model.agreement import EscrowOpened
 from quorate.model.codec import Value, decode, encode, noun
 from quorate.model.evidence import Signed
 from quorate.model.ledger_events import Registered, WindowsOpened
 from quorate.model.network import Genesis
 from quorate.model.settlement import Settlement
-from quorate.model.transaction import AskStanding, Standing, StandingEntry
+from quorate.model.transaction import AskContract, AskStanding, Standing, StandingEntry
 from quorate.model.units import Digest, Millis, NodeId
 from quorate.node.nouns import EVENTS
 from quorate.node.postbox import Letter
@@ -88,6 +89,10 @@ class SequencerNode(Shell):
         elif name == "ask_standing":
             decode(letter.body, AskStanding)
             turn.send(letter.sender, self._standing(), after_save=False)
+        elif name == "ask_contract":
+            ask = decode(letter.body, AskContract)
+            # After the save: a head that is told stands.
+            turn.send(letter.sender, head_of(self.state, ask.contract, ask.accounts), after_save=True)
 
     def _standing(self) -> Standing:
         now = self.world.clock.now_ms()

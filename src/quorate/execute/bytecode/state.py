@@ -102,6 +102,10 @@ class State(msgspec.Struct, frozen=True):
         return State.of(entries)
 
 
+EMPTY_STATE: Final = State().encode()
+"""What every contract without a state of its own is born with."""
+
+
 def changes_between(before: State, after: Mapping[bytes, bytes]) -> tuple[Change, ...]:
     """What turns `before` into `after`, in the order of the byte form. A value written over by itself is no change."""
     old = dict(before.entries)
