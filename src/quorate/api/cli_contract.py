@@ -1,4 +1,5 @@
-"""`quorate contract`: contracts of the contract machine on this machine alone. Nothing is sent anywhere.
+"""`quorate contract`: contracts of the contract machine. The verbs in this file work on this machine alone and send
+nothing anywhere; those that need a network are in `cli_contract_calls.py`.
 
 The runs here are those of the reference interpreter, which is the authority on what a contract does and what it costs.
 """
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from quorate import errors
+from quorate.api import cli_contract_calls as calls
 from quorate.api import problems, render
 from quorate.api.cli_options import PLAIN, Output
 from quorate.api.help_pages import epilogue
@@ -29,7 +31,7 @@ _HEX = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
 
 app = App(
     name="contract",
-    help="Build, inspect and run contracts on this machine.",
+    help="Build, inspect and run contracts; deploy and call them on a network.",
     help_epilogue=epilogue(
         "quorate contract build naming.py\nquorate contract run counter.mhb add --arg amount=5",
         errors.UnreadableFile,
@@ -37,6 +39,11 @@ app = App(
         errors.WrongArguments,
     ),
 )
+
+
+app.command(calls.deploy, help_epilogue=calls.DEPLOY_PAGE)
+app.command(calls.call, help_epilogue=calls.CALL_PAGE)
+app.command(calls.state, name="state", help_epilogue=calls.STATE_PAGE)
 
 
 @app.command(

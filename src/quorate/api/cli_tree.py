@@ -56,7 +56,7 @@ app["--version"].group = EVERYWHERE
 app.command("quorate.api.demo:app", name="demo", help="Watch a private job run, from submission to a verified receipt.")
 app.command("quorate.api.cli_localnet:app", name="localnet", help="Start, show and stop a network on this machine.")
 app.command("quorate.api.cli_compute:app", name="compute", help="Submit jobs, follow them, open their results.")
-app.command("quorate.api.cli_contract:app", name="contract", help="Build, inspect and run contracts on this machine.")
+app.command("quorate.api.cli_contract:app", name="contract", help="Build, run, deploy and call contracts.")
 app.command("quorate.api.cli_verify:app", name="verify", help="Verify a receipt offline.")
 app.command("quorate.api.doctor:app", name="doctor", help="What is real, simulated or absent on this machine.")
 app.command("quorate.api.cli_errors:app", name="errors", help="Every error with its exit code and HTTP status.")

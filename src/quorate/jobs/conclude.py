@@ -40,10 +40,11 @@ def receipt(
     own: Sequence[Signed],
     bundles: Sequence[KeyBundle],
     stamps: Sequence[Stamp],
+    outcome: bytes = b"",
 ) -> Receipt:
     """`offers` are the signed offers that the roster names (at least those of the drawn members), `own` the statements
-    of `own_statements(state)`, signed. `bundles` and `stamps` may be more than are needed. Raises NotFinished when
-    there is nothing to show yet."""
+    of `own_statements(state)`, signed; `outcome` the agreed output of a call. `bundles` and `stamps` may be more than
+    are needed. Raises NotFinished when there is nothing to show yet."""
     if state.agreement_signed is None or state.roster is None or state.escrow is None or not state.ended_ms:
         raise NotFinished(
             "there is no receipt before the job has ended, nor of a job without an escrow",
@@ -62,6 +63,7 @@ def receipt(
         rounds=tuple(_record(past, own) for past in state.rounds),
         delivery=next((signed for signed in own if signed.noun == "delivery_ack"), None),
         verdict=verdict_of(state.terms, state.agreement_id, (), None, reexecuted=False),
+        outcome=outcome,
         settlement=state.settlement,
         bundles=(),
         stamps=(),

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from quorate.jobs.receipt_call import CallEffect, check_outcome, effect_of
 from quorate.jobs.receipt_case import Case, require, short
 from quorate.jobs.receipt_terms import checkpoint_of
 from quorate.ledger.ballots import NOTHING, Ballot, Ballots, Seat
@@ -27,6 +28,7 @@ PENDING = "not settled yet: the ledger has not confirmed who was paid"
 
 
 def check_settlement(case: Case, pinned: Checkpoint | None) -> str:
+    check_outcome(case)
     settlement, proven = case.settlement, case.receipt.settlement
     if settlement is None or proven is None:
         return PENDING
@@ -39,8 +41,10 @@ def check_settlement(case: Case, pinned: Checkpoint | None) -> str:
     within = settlement.height <= checkpoint.height and settlement.time_ms <= checkpoint.time_ms
     require(within, "the settlement is dated after its checkpoint")
     paid = sum(item.amount_micro for item in settlement.payments if item.reason in ("price", "attempt"))
-    how = _how(case, settlement)
-    return f"{settlement.cause}: {paid} micro-credits paid, {how}, as of checkpoint {checkpoint.height}"
+    effect = effect_of(case, settlement)
+    how = _how(case, settlement, effect)
+    called = f"; the call is {effect.settled.result}" if effect.settled else ""
+    return f"{settlement.cause}: {paid} micro-credits paid, {how}, as of checkpoint {checkpoint.height}{called}"
 
 
 def _check_one_log(case: Case, checkpoint: Checkpoint) -> None:
@@ -51,8 +55,8 @@ def _check_one_log(case: Case, checkpoint: Checkpoint) -> None:
     require(ordered or first.size == checkpoint.size, "the ledger's log shrank")
 
 
-def _how(case: Case, settlement: Settlement) -> str:
-    if any(settlement == expected for expected in _rulings(case, settlement)):
+def _how(case: Case, settlement: Settlement, effect: CallEffect) -> str:
+    if any(settlement == expected for expected in _rulings(case, settlement, effect)):
         return "recomputed to the unit"
     open_to_others = settlement.cause == "force" or (
         settlement.cause in ("cancel", "settle") and not settlement.accepted and not case.receipt.verdict.accepted
@@ -62,15 +66,17 @@ def _how(case: Case, settlement: Settlement) -> str:
     return "within the agreement, on evidence that others posted"
 
 
-def _rulings(case: Case, settlement: Settlement) -> Iterator[Settlement]:
+def _rulings(case: Case, settlement: Settlement, effect: CallEffect) -> Iterator[Settlement]:
     """What the ledger may have ruled from this receipt's evidence. The requester's bond is gone when its node signed
     two closings."""
     block, terms = BlockContext(settlement.height, settlement.time_ms, b""), case.terms
     for ballots in _postings(case, settlement):
         ruling = judged(terms, ballots, pay_commits=settlement.cause == "cancel")
         for bond in (terms.agreement.bond_micro, 0):
-            transfers = payments(terms, ruling.dues, spend_at_most(terms.agreement), bond)
-            yield settlement_value(terms, ruling, transfers, settlement.cause, block)
+            back = bond + effect.refund_micro
+            transfers = payments(terms, ruling.dues, spend_at_most(terms.agreement), back)
+            all_paid = (*transfers, *effect.payments)
+            yield settlement_value(terms, ruling, all_paid, settlement.cause, block, effect.settled)
 
 
 def _postings(case: Case, settlement: Settlement) -> Iterator[Ballots]:
@@ -110,8 +116,8 @@ def _only(ballots: Ballots, members: frozenset[NodeId]) -> Ballots:
 def _check_bounds(case: Case, settlement: Settlement) -> None:
     """No more than the escrow, to nobody but drawn members and the requester, nothing twice, none above its offer."""
     terms = case.agreement
-    out = sum(item.amount_micro for item in settlement.payments if item.reason != "slash")
-    whole = spend_at_most(terms)
+    out = sum(item.amount_micro for item in settlement.payments if item.reason not in ("slash", "transfer"))
+    whole = spend_at_most(terms) + (case.job.core.call.deposit_micro if case.job.core.call else 0)
     require(out in (whole, whole + terms.bond_micro), "the settlement does not empty the escrow")
     for item in settlement.payments:
         _check_payment(case, item)
@@ -124,6 +130,8 @@ def _check_bounds(case: Case, settlement: Settlement) -> None:
 
 def _check_payment(case: Case, item: Payment) -> None:
     terms, requester = case.agreement, case.agreement.requester
+    if item.reason in ("deposit", "transfer"):
+        return  # held to the outcome of the call before
     if item.reason == "refund":
         require((item.source, item.account) == (requester, requester), "a refund to somebody else")
         return

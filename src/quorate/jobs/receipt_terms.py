@@ -166,7 +166,10 @@ def check_escrow(case: Case, pinned: Checkpoint | None) -> str:
     checkpoint, opened, terms = checkpoint_of(case, case.receipt.escrow, pinned), case.opened, case.agreement
     named = (opened.network, opened.agreement, opened.job)
     require(named == (case.network, case.agreement_id, case.job_id), "the escrow is of another agreement")
-    require(opened.escrow_micro == escrow_micro(terms), "the escrow holds another sum than the agreement asks for")
+    deposit = case.job.core.call.deposit_micro if case.job.core.call else 0
+    require(
+        opened.escrow_micro == escrow_micro(terms) + deposit, "the escrow holds another sum than the agreement asks for"
+    )
     early = opened.height <= checkpoint.height and opened.time_ms <= checkpoint.time_ms
     require(early, "the escrow is dated after its checkpoint")
     require(opened.time_ms < min(case.job.core.expires_ms, terms.settle_by_ms), "the escrow was opened too late")

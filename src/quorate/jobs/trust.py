@@ -44,6 +44,12 @@ NO_DISPUTE = "A wrong private result cannot be slashed: the job does not disclos
 NO_JURY = "A wrong result that enough executors agree on is not slashed: there is no jury."
 
 
+CALLED = (
+    "That the call ran on the contract's head, and whether another call was settled on it first, is the ledger's word; "
+    "so are the epoch and the balances that the contract was told. The contract's state is public."
+)
+
+
 def who_sees(core: JobCore) -> str:
     """Who sees the data of a job, in the words of every surface."""
     return EXECUTORS_SEE if core.privacy_level == "private" else PUBLIC_SEE
@@ -91,6 +97,7 @@ def trust_list(receipt: Receipt) -> tuple[str, ...]:
         _suites(case),
         TLS,
         *([CLASSICAL_COMMITMENTS] if case.job.private else []),
+        *([CALLED] if core.call else []),
         KEEPER,
     ]
     return tuple(line for line in lines if line)

@@ -13,6 +13,7 @@ from quorate.model.evidence import Proven, Signed
 from quorate.model.identity import KeyBundle
 from quorate.model.network import Genesis
 from quorate.model.signature import Stamp
+from quorate.model.transaction import POSTED_RESULT_BYTES_MAX
 from quorate.model.units import MIB, Count, Word
 from quorate.model.verdict import Verdict
 
@@ -33,7 +34,8 @@ class RoundRecord(Part, frozen=True):
 
 class Receipt(Value, frozen=True, tag="receipt"):
     """The chain job, offers, agreement, escrow, rounds, verdict, settlement; the stamps and key bundles that verify it;
-    every trust assumption in words; every simulated part by name (first, so that no reader can miss it)."""
+    every trust assumption in words; every simulated part by name (first, so that no reader can miss it). `outcome` is
+    the agreed output of a call of a contract, empty for any other job and when no copy is here."""
 
     size_max = 16 * MIB
     simulated: Annotated[tuple[Word, ...], Many]
@@ -47,6 +49,7 @@ class Receipt(Value, frozen=True, tag="receipt"):
     rounds: Annotated[tuple[RoundRecord, ...], Many]
     delivery: Signed | None
     verdict: Verdict
+    outcome: Annotated[bytes, msgspec.Meta(max_length=POSTED_RESULT_BYTES_MAX)]
     settlement: Proven | None
     bundles: Annotated[tuple[KeyBundle, ...], Many]
     stamps: Annotated[tuple[Stamp, ...], Many]

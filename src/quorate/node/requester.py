@@ -445,7 +445,9 @@ class RequesterNode(PostingShell):
         return self.state(job)
 
     async def receipt(self, job: JobId) -> Receipt:
-        return views.receipt(self.state(job), self.genesis, self.postbox, self.trade)
+        state = self.state(job)
+        outcome = await self.contracts.agreed_output(state) if state.value.core.call else b""
+        return views.receipt(state, self.genesis, self.postbox, self.trade, outcome)
 
     def result(self, job: JobId) -> ResultView:
         return views.result(self.state(job))

@@ -85,8 +85,8 @@ def paid(state: JobState) -> int:
     return sum(payment.amount_micro for payment in settled.payments if payment.reason in ("price", "attempt"))
 
 
-def receipt(state: JobState, genesis: Genesis, postbox: Postbox, trade: Trade) -> Receipt:
-    """Everything about the job that was signed, with what verifies it."""
+def receipt(state: JobState, genesis: Genesis, postbox: Postbox, trade: Trade, outcome: bytes) -> Receipt:
+    """Everything about the job that was signed, with what verifies it, and the outcome of a call."""
     if state.agreement_signed is None or state.roster is None or state.escrow is None or not state.ended_ms:
         raise NotFinished(
             "the job never had an escrow, or has not ended", field="job", fix="quorate compute status --watch"
@@ -101,6 +101,7 @@ def receipt(state: JobState, genesis: Genesis, postbox: Postbox, trade: Trade) -
         own=own,
         bundles=tuple(postbox.directory[signer] for signer in dict.fromkeys(item.signer for item in quoted)),
         stamps=postbox.stamps.of(quoted),
+        outcome=outcome,
     )
 
 

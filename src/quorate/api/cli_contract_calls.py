@@ -1,0 +1,318 @@
+"""The verbs of `quorate contract` that need a network: deploy, call, state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Group, Parameter
+
+from quorate import errors
+from quorate.api import foreground, problems, render
+from quorate.api.cli_options import CLOCKS, PLAIN, Output
+from quorate.api.foreground import with_client
+from quorate.api.help_pages import ASKED, ENDED, PAID, WORLD, epilogue
+from quorate.errors import InvalidField, TooLarge, UnreadableFile, WrongArguments
+
+if TYPE_CHECKING:
+    from quorate.api.builder import Draft
+    from quorate.api.client import Client
+    from quorate.model.call import CallOutcome
+    from quorate.model.transaction import ContractHead
+
+FILE_BYTES_MAX = 32 << 20
+CHECKED = Group("Proof", sort_key=2)
+ContractId = Annotated[str, Parameter(show_default=False)]
+DEPLOY_PAGE = epilogue(
+    "quorate contract build naming.py\nquorate contract deploy naming.mhb",
+    errors.UnreadableFile,
+    errors.BadContract,
+    errors.TooLarge,
+    errors.PolicyRefused,
+    *WORLD,
+    done="the ledger has the contract; the last word printed is its id",
+)
+CALL_PAGE = epilogue(
+    "quorate contract call $CONTRACT register \\\n    --arg name=maryam --arg target=node --arg epochs=10 --replication 3\n"
+    "quorate contract call $CONTRACT resolve --arg name=maryam",
+    errors.UnknownContract,
+    errors.UnknownFunction,
+    errors.WrongArguments,
+    *ASKED,
+    *PAID,
+    *ENDED,
+    errors.StateConflict,
+    errors.TransferRefused,
+    errors.StateUnresolved,
+    *WORLD,
+    done="the call took effect (or only read)",
+    others="51 the contract trapped or aborted: nothing was changed",
+)
+STATE_PAGE = epilogue(
+    "quorate contract state $CONTRACT\nquorate contract state $CONTRACT --json",
+    errors.UnknownContract,
+    errors.InvalidField,
+    errors.StateUnresolved,
+    *WORLD,
+)
+
+
+def deploy(
+    file: Annotated[Path, Parameter(show_default=False)],
+    *,
+    state: Annotated[Path | None, Parameter(show_default=False)] = None,
+    output: Output = PLAIN,
+) -> int:
+    """Put a contract on the ledger of the running network; the last word printed is its id.
+
+    Anyone may call it from then on. What it does, its state and its calls are public.
+
+    Parameters
+    ----------
+    file
+        The container, as `quorate contract build` writes it.
+    state
+        The state that the contract declares to be born with, as `quorate contract run --state` keeps one (default:
+        the empty one).
+    """
+    from quorate.api.calls import check_born_with, contract_of
+    from quorate.execute.bytecode.state import EMPTY_STATE
+
+    program = _read(file, "file")
+    born = _read(state, "state") if state else EMPTY_STATE
+    declared = contract_of(program)
+    check_born_with(declared, born)
+
+    async def work(client: Client) -> int:
+        contract = await client.deploy(program, born)
+        if output.json:
+            functions = [function.name for function in declared.functions]
+            render.say_json({"contract": contract, "program": declared.program.hex(), "functions": functions})
+            return problems.OK
+        render.note(f"deployed; to call it: quorate contract call {contract[:12]}... {declared.functions[0].name}")
+        render.say(contract)
+        return problems.OK
+
+    return with_client(work)
+
+
+def _read(file: Path, field: str) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(FILE_BYTES_MAX + 1)
+    except OSError as fault:
+        raise UnreadableFile(f"{file}: {fault.strerror}", field=field, fix="name a file that can be read") from None
+    if len(data) > FILE_BYTES_MAX:
+        raise TooLarge(f"{file} goes on", field=field, limit=f"{FILE_BYTES_MAX} bytes", fix="name a contract")
+    return data
+
+
+def call(
+    contract: ContractId,
+    function: str,
+    *,
+    arg: Annotated[tuple[str, ...], Parameter(allow_leading_hyphen=True)] = (),
+    deposit: Annotated[int, Parameter(group=CLOCKS)] = 0,
+    cycles: Annotated[int, Parameter(group=CLOCKS)] = 0,
+    budget: Annotated[int | None, Parameter(group=CLOCKS)] = None,
+    account: tuple[str, ...] = (),
+    replication: Annotated[int | None, Parameter(group=CHECKED)] = None,
+    proof: Annotated[Literal["trust", "rerun", "quorum"] | None, Parameter(group=CHECKED)] = None,
+    output: Output = PLAIN,
+) -> int:
+    """Call a function of a deployed contract, and print what came of it once the ledger has settled it.
+
+    The call runs on the contract's state of now. When another call is settled first, this one ends with a state
+    conflict and nothing of it remains: call again.
+
+    Parameters
+    ----------
+    contract
+        The id, as `quorate contract deploy` printed it.
+    function
+        An exported function.
+    arg
+        One argument as NAME=VALUE; given once for each parameter. Bytes are text, or hexadecimal after 0x.
+    deposit
+        Micro-credits for the contract, paid when the call takes effect.
+    cycles
+        The most cycles to pay for (default: what the contract declares, up to 10^9).
+    budget
+        The most that may be held in escrow for the run, in micro-credits (default 100,000,000).
+    account
+        An account whose balance the contract may ask for: 16 bytes, hexadecimal after 0x. May be given several times.
+    replication
+        How many providers run the call; more than one means proof quorum.
+    proof
+        How the result is checked: trust (nothing), rerun (one in N again elsewhere, the default), quorum (votes).
+    """
+    given, accounts = _named(arg), tuple(_account(text) for text in account)
+
+    async def work(client: Client) -> int:
+        head = await client.contract(contract, *accounts)
+        draft = _draft(head, function, given, deposit, cycles, (budget, replication, proof))
+        foreground.on_interruption("interrupted while submitting; quorate compute list shows whether the call was made")
+        job = await client.submit(draft)
+        foreground.follow(job)
+        if not output.json:
+            render.note(f"job {job}")
+        result = await client.wait(job)
+        outcome = result.call()
+        if output.json:
+            render.say_json({"job": job, "contract": contract, "paid_micro": result.paid_micro, **plain(outcome)})
+        else:
+            show(outcome)
+            render.say(f"{'paid':<9} {render.money(result.paid_micro)}")
+        return problems.OK if outcome.status == "ok" else problems.TABLE[errors.JobFailed].exit_code
+
+    return with_client(work)
+
+
+def _draft(
+    head: ContractHead,
+    function: str,
+    given: dict[str, str],
+    deposit: int,
+    cycles: int,
+    dials: tuple[int | None, int | None, Literal["trust", "rerun", "quorum"] | None],
+) -> Draft:
+    from quorate.api.builder import Job
+    from quorate.api.calls import function_named, read_arguments
+
+    assert head.head is not None
+    budget, replication, proof = dials
+    arguments = read_arguments(function_named(head.head.deployment.contract, function), given)
+    builder = Job.builder().call(head, function, *arguments, deposit_micro=deposit, cycles=cycles)
+    if replication is not None:
+        builder.replication(replication)
+    if proof is not None:
+        builder.proof(proof)
+    if budget is not None:
+        builder.budget(budget)
+    return builder.build()
+
+
+def _named(arg: tuple[str, ...]) -> dict[str, str]:
+    named: dict[str, str] = {}
+    for one in arg:
+        name, equals, value = one.partition("=")
+        if not equals or name in named:
+            raise WrongArguments(f"{one[:80]!r}", field="arg", limit="NAME=VALUE, each name once")
+        named[name] = value
+    return named
+
+
+def _account(text: str) -> bytes:
+    try:
+        account = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        account = b""
+    if len(account) != 16:
+        raise InvalidField(
+            f"{text[:80]!r}", field="account", limit="16 bytes, hexadecimal", fix="such as 0x" + "0f" * 16
+        )
+    return account
+
+
+def state(contract: ContractId, *, output: Output = PLAIN) -> int:
+    """Show where a deployed contract stands: its version, its balance, its functions and its whole state.
+
+    Parameters
+    ----------
+    contract
+        The id, as `quorate contract deploy` printed it.
+    """
+
+    async def work(client: Client) -> int:
+        head = await client.contract(contract)
+        entries = await client.contract_state(contract)
+        if output.json:
+            render.say_json(_standing(head, entries))
+        else:
+            _show_standing(head, entries)
+        return problems.OK
+
+    return with_client(work)
+
+
+def _standing(answer: ContractHead, entries: dict[bytes, bytes]) -> dict[str, Any]:
+    assert answer.head is not None
+    contract = answer.head.deployment.contract
+    return {
+        "contract": answer.contract.hex(),
+        "program": contract.program.hex(),
+        "deployer": answer.head.deployment.deployer.hex(),
+        "version": answer.head.version,
+        "epoch": answer.epoch,
+        "balance_micro": answer.head.balance_micro,
+        "state_key": answer.head.state.hex(),
+        "max_cycles": contract.max_cycles,
+        "max_state_bytes": contract.max_state_bytes,
+        "functions": {
+            function.name: {parameter.name: parameter.kind for parameter in function.parameters}
+            for function in contract.functions
+        },
+        "state": {key.hex(): value.hex() for key, value in entries.items()},
+    }
+
+
+def _show_standing(answer: ContractHead, entries: dict[bytes, bytes]) -> None:
+    assert answer.head is not None
+    head, contract = answer.head, answer.head.deployment.contract
+    render.say(f"contract  {answer.contract.hex()}")
+    render.say(f"version   {head.version}, at epoch {answer.epoch}")
+    render.say(f"balance   {render.money(head.balance_micro)}")
+    for function in contract.functions:
+        parameters = ", ".join(f"{parameter.name}: {parameter.kind}" for parameter in function.parameters)
+        render.say(f"function  {function.name}({parameters})")
+    render.say(f"state     {len(entries)} entries, key {head.state.hex()}")
+    if entries:
+        rows = [(readable(key), readable(value)) for key, value in entries.items()]
+        render.say_table(("key", "value"), rows)
+
+
+def readable(data: bytes) -> str:
+    """Text where all of it is printable ASCII, else hexadecimal after 0x."""
+    if data and all(32 <= byte < 127 for byte in data):
+        return data.decode()
+    return "0x" + data.hex()
+
+
+def plain(outcome: CallOutcome) -> dict[str, Any]:
+    """An outcome for scripts: bytes in hexadecimal."""
+    return {
+        "status": outcome.status,
+        "trap": outcome.trap,
+        "code": outcome.code,
+        "pc": outcome.pc,
+        "cycles": outcome.cycles,
+        "results": list(outcome.results),
+        "logs": [record.hex() for record in outcome.logs],
+        "emitted": outcome.emitted.hex(),
+        "state": outcome.state.hex(),
+        "changes": [
+            [change.key.hex(), None if change.value is None else change.value.hex()] for change in outcome.changes
+        ],
+        "transfers": [[transfer.to.hex(), transfer.amount_micro] for transfer in outcome.transfers],
+    }
+
+
+def show(outcome: CallOutcome) -> None:
+    """An outcome for people: bytes as text where they are text."""
+    if outcome.status == "trap":
+        code = f", code {outcome.code}" if outcome.trap == "aborted" else f" at {outcome.pc}"
+        render.say(f"{outcome.trap.replace('_', ' ')}{code}: nothing was changed")
+    elif outcome.status == "unresolved":
+        render.say("unresolved: the contract asked for a balance that was not looked up; name it with --account")
+    render.say(f"{'cycles':<9} {outcome.cycles}")
+    if outcome.results:
+        render.say(f"{'results':<9} {', '.join(map(str, outcome.results))}")
+    for record in outcome.logs:
+        render.say(f"{'log':<9} {readable(record)}")
+    if outcome.emitted:
+        render.say(f"{'emitted':<9} {readable(outcome.emitted)}")
+    for change in outcome.changes:
+        value = "removed" if change.value is None else readable(change.value)
+        render.say(f"{'changed':<9} {readable(change.key)} = {value}")
+    for transfer in outcome.transfers:
+        render.say(f"{'paid out':<9} {render.money(transfer.amount_micro)} to 0x{transfer.to.hex()}")
