@@ -25,6 +25,7 @@ from quorate.crypto.signing import Identity
 from quorate.crypto.wrapping import SealKey, wrap
 from quorate.errors import BadSignature
 from quorate.jobs import lifecycle
+from quorate.jobs.conclude import KeptKeys
 from quorate.jobs.conclude import receipt as concluded
 from quorate.jobs.state import (
     CancelAsked,
@@ -337,8 +338,7 @@ class Town:
             genesis=self.genesis,
             offers=[listing.signed for who in self.providers if (listing := self.book.get(who.node_id))],
             own=self.sign(self.node, *own_statements(state)) if own is None else list(own),
-            bundles=list(self.bundles.values()),
-            stamps=list(self.stamps.values()),
+            keys=KeptKeys(list(self.bundles.values()), list(self.stamps.values())),
         )
 
 

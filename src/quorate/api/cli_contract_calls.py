@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -33,7 +34,8 @@ DEPLOY_PAGE = epilogue(
     done="the ledger has the contract; the last word printed is its id",
 )
 CALL_PAGE = epilogue(
-    "quorate contract call $CONTRACT register \\\n    --arg name=maryam --arg target=node --arg epochs=10 --replication 3\n"
+    "quorate contract call $CONTRACT register --replication 3 \\\n"
+    "    --arg name=maryam --arg target=node --arg epochs=10\n"
     "quorate contract call $CONTRACT resolve --arg name=maryam",
     errors.UnknownContract,
     errors.UnknownFunction,
@@ -107,19 +109,28 @@ def _read(file: Path, field: str) -> bytes:
     return data
 
 
-def call(
-    contract: ContractId,
-    function: str,
-    *,
-    arg: Annotated[tuple[str, ...], Parameter(allow_leading_hyphen=True)] = (),
-    deposit: Annotated[int, Parameter(group=CLOCKS)] = 0,
-    cycles: Annotated[int, Parameter(group=CLOCKS)] = 0,
-    budget: Annotated[int | None, Parameter(group=CLOCKS)] = None,
-    account: tuple[str, ...] = (),
-    replication: Annotated[int | None, Parameter(group=CHECKED)] = None,
-    proof: Annotated[Literal["trust", "rerun", "quorum"] | None, Parameter(group=CHECKED)] = None,
-    output: Output = PLAIN,
-) -> int:
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class CallOptions:
+    """A call as the command line says it."""
+
+    arg: Annotated[tuple[str, ...], Parameter(allow_leading_hyphen=True)] = ()
+    """One argument as NAME=VALUE; given once for each parameter. Bytes are text, or hexadecimal after 0x."""
+    account: tuple[str, ...] = ()
+    """An account whose balance the contract may ask for: 16 bytes, hexadecimal after 0x. May be given several times."""
+    replication: Annotated[int | None, Parameter(group=CHECKED)] = None
+    """How many providers run the call; more than one means proof quorum."""
+    proof: Annotated[Literal["trust", "rerun", "quorum"] | None, Parameter(group=CHECKED)] = None
+    """How the result is checked: trust (nothing), rerun (one in N again elsewhere, the default), quorum (votes)."""
+    deposit: Annotated[int, Parameter(group=CLOCKS)] = 0
+    """Micro-credits for the contract, paid when the call takes effect."""
+    cycles: Annotated[int, Parameter(group=CLOCKS)] = 0
+    """The most cycles to pay for (default: what the contract declares, up to 10^9)."""
+    budget: Annotated[int | None, Parameter(group=CLOCKS)] = None
+    """The most that may be held in escrow for the run, in micro-credits (default 100,000,000)."""
+
+
+def call(contract: ContractId, function: str, *, options: CallOptions = CallOptions(), output: Output = PLAIN) -> int:
     """Call a function of a deployed contract, and print what came of it once the ledger has settled it.
 
     The call runs on the contract's state of now. When another call is settled first, this one ends with a state
@@ -131,26 +142,12 @@ def call(
         The id, as `quorate contract deploy` printed it.
     function
         An exported function.
-    arg
-        One argument as NAME=VALUE; given once for each parameter. Bytes are text, or hexadecimal after 0x.
-    deposit
-        Micro-credits for the contract, paid when the call takes effect.
-    cycles
-        The most cycles to pay for (default: what the contract declares, up to 10^9).
-    budget
-        The most that may be held in escrow for the run, in micro-credits (default 100,000,000).
-    account
-        An account whose balance the contract may ask for: 16 bytes, hexadecimal after 0x. May be given several times.
-    replication
-        How many providers run the call; more than one means proof quorum.
-    proof
-        How the result is checked: trust (nothing), rerun (one in N again elsewhere, the default), quorum (votes).
     """
-    given, accounts = _named(arg), tuple(_account(text) for text in account)
+    given, accounts = _named(options.arg), tuple(_account(text) for text in options.account)
 
     async def work(client: Client) -> int:
         head = await client.contract(contract, *accounts)
-        draft = _draft(head, function, given, deposit, cycles, (budget, replication, proof))
+        draft = _draft(head, function, given, options)
         foreground.on_interruption("interrupted while submitting; quorate compute list shows whether the call was made")
         job = await client.submit(draft)
         foreground.follow(job)
@@ -168,27 +165,19 @@ def call(
     return with_client(work)
 
 
-def _draft(
-    head: ContractHead,
-    function: str,
-    given: dict[str, str],
-    deposit: int,
-    cycles: int,
-    dials: tuple[int | None, int | None, Literal["trust", "rerun", "quorum"] | None],
-) -> Draft:
+def _draft(head: ContractHead, function: str, given: dict[str, str], options: CallOptions) -> Draft:
     from quorate.api.builder import Job
     from quorate.api.calls import function_named, read_arguments
 
     assert head.head is not None
-    budget, replication, proof = dials
     arguments = read_arguments(function_named(head.head.deployment.contract, function), given)
-    builder = Job.builder().call(head, function, *arguments, deposit_micro=deposit, cycles=cycles)
-    if replication is not None:
-        builder.replication(replication)
-    if proof is not None:
-        builder.proof(proof)
-    if budget is not None:
-        builder.budget(budget)
+    builder = Job.builder().call(head, function, *arguments, deposit_micro=options.deposit, cycles=options.cycles)
+    if options.replication is not None:
+        builder.replication(options.replication)
+    if options.proof is not None:
+        builder.proof(options.proof)
+    if options.budget is not None:
+        builder.budget(options.budget)
     return builder.build()
 
 

@@ -26,7 +26,8 @@ TURN_BYTES = MIB
 PURE = "pure"
 COMMAND = "command"
 CONTRACT = "contract"
-PROFILES = (PURE, COMMAND, CONTRACT)
+PROFILES = (PURE, COMMAND)
+"""Of programs that are entered once; a contract is called by function, with a state."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

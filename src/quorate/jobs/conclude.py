@@ -8,6 +8,7 @@ picked from those given, and stamps and key bundles are reduced to those in use,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -32,19 +33,25 @@ from quorate.model.units import NodeId
 from quorate.verify.verdicts import verdict_of
 
 
+class KeptKeys(NamedTuple):
+    """The keys of signers, and the batches that they signed."""
+
+    bundles: Sequence[KeyBundle]
+    stamps: Sequence[Stamp]
+
+
 def receipt(
     state: JobState,
     *,
     genesis: Genesis,
     offers: Sequence[Signed],
     own: Sequence[Signed],
-    bundles: Sequence[KeyBundle],
-    stamps: Sequence[Stamp],
+    keys: KeptKeys,
     outcome: bytes = b"",
 ) -> Receipt:
     """`offers` are the signed offers that the roster names (at least those of the drawn members), `own` the statements
-    of `own_statements(state)`, signed; `outcome` the agreed output of a call. `bundles` and `stamps` may be more than
-    are needed. Raises NotFinished when there is nothing to show yet."""
+    of `own_statements(state)`, signed; `outcome` the agreed output of a call. `keys` may be more than are needed.
+    Raises NotFinished when there is nothing to show yet."""
     if state.agreement_signed is None or state.roster is None or state.escrow is None or not state.ended_ms:
         raise NotFinished(
             "there is no receipt before the job has ended, nor of a job without an escrow",
@@ -69,7 +76,7 @@ def receipt(
         stamps=(),
     )
     draft = msgspec.structs.replace(draft, verdict=Case(draft).ruling.verdict)
-    draft = _with_keys(draft, bundles, stamps)
+    draft = _with_keys(draft, keys)
     return msgspec.structs.replace(draft, trust=trust_list(draft), simulated=simulated_list(draft))
 
 
@@ -115,11 +122,11 @@ def _assigned(signed: Signed) -> tuple[int, NodeId]:
     return value.round, value.member
 
 
-def _with_keys(draft: Receipt, bundles: Sequence[KeyBundle], stamps: Sequence[Stamp]) -> Receipt:
+def _with_keys(draft: Receipt, keys: KeptKeys) -> Receipt:
     """Exactly the keys and stamps of what is in it, sorted."""
     signed = signed_parts(draft)
-    by_node = {node_id(bundle): bundle for bundle in bundles}
-    by_digest = {value_digest(stamp): stamp for stamp in stamps}
+    by_node = {node_id(bundle): bundle for bundle in keys.bundles}
+    by_digest = {value_digest(stamp): stamp for stamp in keys.stamps}
     try:
         used = tuple(by_node[signer] for signer in sorted({item.signer for item in signed}))
         under = tuple(by_digest[key] for key in sorted({item.stamp for item in signed}))

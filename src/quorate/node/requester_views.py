@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from quorate import errors
 from quorate.errors import JobError, NotFinished, QuorateError
 from quorate.jobs.clocks import ADVICE
+from quorate.jobs.conclude import KeptKeys
 from quorate.jobs.conclude import receipt as concluded
 from quorate.jobs.state import TERMINAL, JobState
 from quorate.jobs.statements import own_statements
@@ -99,8 +100,10 @@ def receipt(state: JobState, genesis: Genesis, postbox: Postbox, trade: Trade, o
         genesis=genesis,
         offers=offers,
         own=own,
-        bundles=tuple(postbox.directory[signer] for signer in dict.fromkeys(item.signer for item in quoted)),
-        stamps=postbox.stamps.of(quoted),
+        keys=KeptKeys(
+            tuple(postbox.directory[signer] for signer in dict.fromkeys(item.signer for item in quoted)),
+            postbox.stamps.of(quoted),
+        ),
         outcome=outcome,
     )
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from quorate.crypto.digests import blob_digest
 from quorate.errors import InvalidField, MalformedBytes, PeerError, WrongArguments
 from quorate.execute.bytecode import host
 from quorate.execute.bytecode.opcodes import Trap
@@ -109,10 +108,10 @@ def next_state(state: State, outcome: CallOutcome) -> bytes:
     when its changes do not lead to the key that it names."""
     if outcome.status != "ok" or outcome.state == state.key:
         return b""
-    after = state.updated((change.key, change.value) for change in outcome.changes).encode()
-    if blob_digest(after) != outcome.state:
+    after = state.updated((change.key, change.value) for change in outcome.changes)
+    if after.key != outcome.state:
         raise MalformedBytes("its changes lead to another state than it names", field="state")
-    return after
+    return after.encode()
 
 
 def status_of(outcome: host.Outcome) -> Status:
