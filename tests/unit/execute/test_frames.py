@@ -56,7 +56,7 @@ def test_a_frame_over_size_is_refused_before_its_bytes_arrive():
 
 def test_limits_outside_their_domain_do_not_decode():
     plain = msgspec.msgpack.decode(frames.encode(run_frame())[4:])
-    plain[8]["fuel"] = 0
+    plain[9]["fuel"] = 0
     body = msgspec.msgpack.encode(plain)
     with pytest.raises(InvalidField, match="fuel"):
         list(frames.Inbox(frames.ToWorker).feed(len(body).to_bytes(4, "little") + body))

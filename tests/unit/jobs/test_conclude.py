@@ -10,7 +10,7 @@ from quorate.crypto.digests import value_digest
 from quorate.crypto.signing import node_id
 from quorate.errors import NotFinished
 from quorate.jobs import lifecycle
-from quorate.jobs.conclude import drawn_members, receipt
+from quorate.jobs.conclude import KeptKeys, drawn_members, receipt
 from quorate.jobs.receipts import check
 from quorate.jobs.state import JobState
 from quorate.jobs.statements import own_statements
@@ -64,8 +64,7 @@ def test_a_newer_offer_of_a_member_does_not_end_the_receipt(town: Town) -> None:
         genesis=town.genesis,
         offers=offers,
         own=town.sign(town.node, *own_statements(state)),
-        bundles=list(town.bundles.values()),
-        stamps=list(town.stamps.values()),
+        keys=KeptKeys(list(town.bundles.values()), list(town.stamps.values())),
     )
     assert check(made, network=town.network).outcome == "valid"
 
@@ -85,9 +84,9 @@ def test_a_missing_stamp_or_key_is_said(town: Town, ended: JobState) -> None:
     }
     bundles, stamps = list(town.bundles.values()), list(town.stamps.values())
     with pytest.raises(NotFinished, match="is not here"):
-        receipt(ended, **given, bundles=bundles, stamps=[])
+        receipt(ended, **given, keys=KeptKeys(bundles, []))
     with pytest.raises(NotFinished, match="is not here"):
-        receipt(ended, **given, bundles=[], stamps=stamps)
+        receipt(ended, **given, keys=KeptKeys([], stamps))
 
 
 def test_before_the_settlement_the_receipt_says_so(town: Town) -> None:
