@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 import pytest
 from tests.support.ledger_auditor import Auditor
+from tests.support.ledger_calls import CallDeal, Calls
 from tests.support.ledger_world import BOND, Claim, Deal, Notes, World
 
 from quorate.crypto.digests import digest, value_digest
@@ -17,7 +18,7 @@ from quorate.crypto.signing import Identity
 from quorate.ledger.blocks import next_context, produce
 from quorate.ledger.invariants import check, held_micro
 from quorate.market.pricing import places
-from quorate.model.agreement import EscrowOpened
+from quorate.model.agreement import Agreement, EscrowOpened
 from quorate.model.codec import Value, decode
 from quorate.model.offer import Prices
 from quorate.model.policy import Proof
@@ -30,6 +31,7 @@ from quorate.model.transaction import (
     Settle,
     TransferCredits,
 )
+from quorate.model.units import Digest
 
 OPERATIONS = 10_000
 JOBS = 10_000
@@ -56,6 +58,10 @@ class Simulation:
         self.nonce = self.crashes = self.steps = 0
         for who in self.world.providers:
             self.stand(who)
+        self.calls = Calls(self.world)
+        self.contracts = [self.calls.deploy() for _ in range(3)]
+        self.audit.contracts = dict.fromkeys(self.contracts, 0)
+        self.calling: list[CallDeal] = []
 
     # every transaction goes through here
 
@@ -86,6 +92,8 @@ class Simulation:
         accounts = dict(self.world.state.accounts.items())
         assert {key: account.balance_micro for key, account in accounts.items()} == self.audit.balance
         assert {key: account.stake_micro for key, account in accounts.items()} == self.audit.stake
+        contracts = dict(self.world.state.contracts.items())
+        assert {key: record.balance_micro for key, record in contracts.items()} == self.audit.contracts
         assert held_micro(self.world.state) == self.supply == self.audit.total()
         assert min(*self.audit.balance.values(), *self.audit.stake.values()) >= 0
 
@@ -162,11 +170,15 @@ class Simulation:
         region = f"region {self.fresh_nonce().hex()}"
         self.world.stand(who, prices=prices, region=region, expires_ms=self.world.now + MONTH_MS)
 
+    def renew(self) -> None:
+        """Offers that have expired stand anew."""
+        for who in self.world.providers:
+            if value_digest(self.world.offers[who.node_id]) not in self.world.state.offers:
+                self.stand(who)
+
     def open(self) -> None:
         world = self.world
-        for who in world.providers:
-            if value_digest(world.offers[who.node_id]) not in world.state.offers:
-                self.stand(who)
+        self.renew()
         method = self.random.choice(["trust", "rerun", "quorum", "quorum"])
         replicas = self.random.randint(1, 4) if method == "quorum" else 1
         proof = Proof(method=method, replicas=replicas, threshold=0, one_in=self.random.choice([1, 10**6]))  # type: ignore[arg-type]
@@ -203,6 +215,54 @@ class Simulation:
         self.endings[ending.__name__] = self.endings.get(ending.__name__, 0) + 1
         ending(deal)
         self.ended.append(deal)
+
+    # calls of contracts
+
+    def call(self) -> None:
+        """Up to three calls on one head, so that some lose; each may pay in, and its contract out. One may stay open
+        until it expires."""
+        self.renew()
+        contract = self.random.choice(self.contracts)
+        for _ in range(self.random.randint(1, 3)):
+            self.open_call(contract)
+        while len(self.calling) > self.random.randint(0, 1):
+            self.end_call(self.calling.pop(self.random.randrange(len(self.calling))))
+
+    def open_call(self, contract: Digest) -> None:
+        deposit = self.random.choice([0, 0, 1, 700])
+        value = self.calls.opening(self.calls.call(contract, deposit))
+        agreement = decode(value.agreement.body, Agreement)
+        key, payer = value_digest(agreement), self.world.requester.node_id
+        caps = (agreement.price_max_micro, agreement.attempt_max_micro, agreement.bond_micro)
+        if self.audit.balance[payer] < 20_000:
+            return
+        assert self.audit.open(key, payer, 3, 1, caps) == "ok"
+        self.audit.pay_in(key, deposit)
+        self.expect(self.world.node, value)
+        opened, call = self.world.state.escrows[key].opened, self.world.state.escrows[key].call
+        assert call is not None
+        self.calling.append(CallDeal(self.world, agreement, opened, call))
+
+    def end_call(self, deal: CallDeal) -> None:
+        if deal.agreement.settle_by_ms < self.world.now:
+            return self.expire(deal)
+        record, call = self.world.state.contracts[deal.call.contract], deal.call
+        on_head = (record.state, record.version) == (call.state, call.version)
+        state = self.random.choice([bytes(call.state), self.random.randbytes(32), self.random.randbytes(32)])
+        payee, most = self.anyone().node_id, call.balance(call.self_id) or 0
+        amount = self.random.choice([0, min(1, most), most, most + 1])
+        known = self.random.random() < 0.8
+        to = bytes(payee[:16]) if known else bytes(16)
+        ended = self.random.choice(["ok", "ok", "ok", "trap"])
+        output = deal.output(state if ended == "ok" else call.state, *([(to, amount)] * (ended == "ok")), status=ended)
+        claims = deal.claims(output)
+        self.agreed(deal, claims)
+        if ended == "ok" and on_head and known and amount <= most:
+            self.audit.called(deal.id, call.contract, [(payee, amount)])
+            self.endings["applied"] = self.endings.get("applied", 0) + 1
+        self.audit.end(deal.id)
+        self.expect(deal.node, msgspec.structs.replace(deal.settle(claims), outcome=output))
+        return None
 
     # endings: what happens, told to both
 
@@ -378,6 +438,7 @@ class Simulation:
             (self.deposit, 8),
             (self.open, 20),
             (self.end, 19),
+            (self.call, 8),
             (self.again, 10),
             (self.equivocate, 3),
             (self.nonsense, 8),
@@ -400,7 +461,7 @@ def test_money_is_conserved_over_ten_thousand_operations_with_crashes(seed: int)
     check(simulation.world.state)
     assert simulation.crashes >= 3
     assert min(simulation.endings.values()) > 50
-    assert set(simulation.endings) == {"accept", "split", "cancel", "expire", "force"}
+    assert set(simulation.endings) == {"accept", "split", "cancel", "expire", "force", "applied"}
 
 
 def test_the_auditor_notices_a_ledger_that_makes_money() -> None:

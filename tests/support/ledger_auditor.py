@@ -30,9 +30,12 @@ class Auditor:
     balance: dict[bytes, int]
     stake: dict[bytes, int]
     held: dict[bytes, Held] = field(default_factory=dict)
+    contracts: dict[bytes, int] = field(default_factory=dict)
+    deposits: dict[bytes, int] = field(default_factory=dict)
 
     def total(self) -> int:
-        return sum(self.balance.values()) + sum(self.stake.values()) + sum(held.amount for held in self.held.values())
+        held = sum(held.amount for held in self.held.values()) + sum(self.deposits.values())
+        return sum(self.balance.values()) + sum(self.stake.values()) + sum(self.contracts.values()) + held
 
     def transfer(self, payer: bytes, payee: bytes, amount: int) -> str:
         if amount == 0:
@@ -64,6 +67,18 @@ class Auditor:
         self.held[key] = Held(payer, amount, bond, price_max, attempt_max)
         return "ok"
 
+    def pay_in(self, key: bytes, amount: int) -> None:
+        """Beside the price of a call, what it brings to the contract."""
+        self.balance[self.held[key].payer] -= amount
+        self.deposits[key] = amount
+
+    def called(self, key: bytes, contract: bytes, payees: list[tuple[bytes, int]]) -> None:
+        """The call took effect: its deposit goes in, its transfers go out."""
+        self.contracts[contract] += self.deposits.pop(key)
+        for payee, amount in payees:
+            self.contracts[contract] -= amount
+            self.balance[payee] += amount
+
     def pay(self, key: bytes, payee: bytes, amount: int) -> None:
         held = self.held[key]
         assert held.open
@@ -82,7 +97,7 @@ class Auditor:
 
     def end(self, key: bytes) -> None:
         held = self.held[key]
-        self.balance[held.payer] += held.amount
+        self.balance[held.payer] += held.amount + self.deposits.pop(key, 0)
         held.amount = held.bond = 0
         held.open = False
 

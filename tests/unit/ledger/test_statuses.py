@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.support.ledger_calls import Calls
 from tests.support.ledger_world import BOND, LIMITS, START_MS, Claim, Deal, World, seeded
 
 from quorate.crypto.digests import digest, value_digest
@@ -17,8 +18,9 @@ from quorate.errors import BadSignature
 from quorate.ledger.accounts import OFFER_TERM_MS_MAX, OFFERS_MAX
 from quorate.ledger.apply import apply
 from quorate.ledger.blocks import next_context
+from quorate.ledger.contracts import CONTRACTS_MAX
 from quorate.ledger.escrow import TERM_MS_MAX
-from quorate.ledger.state import genesis_state
+from quorate.ledger.state import genesis_state, with_account
 from quorate.ledger.status import NOT_YET, PRECEDENCE, Status
 from quorate.model.agreement import LedgerTrust
 from quorate.model.assignment import Assignment
@@ -36,6 +38,7 @@ from quorate.model.transaction import (
     Register,
     TransferCredits,
 )
+from quorate.model.units import Digest
 
 Case = Callable[[], tuple[World, Identity, Value]]
 CASES: dict[Status, list[Case]] = {}
@@ -598,6 +601,100 @@ def _too_few_openings() -> tuple[World, Identity, Value]:
 def _no_ack() -> tuple[World, Identity, Value]:
     world, deal, claims = _settled_world()
     return world, world.node, deal.settle(claims, ack=False)
+
+
+def _calls() -> tuple[Calls, Digest]:
+    calls = Calls(World())
+    return calls, calls.deploy()
+
+
+@case(Status.ALREADY_DEPLOYED)
+def _deployed_by_another_node() -> tuple[World, Identity, Value]:
+    calls = Calls(World())
+    order = calls.order(calls.deployment())
+    assert calls.world.status(calls.world.node, order) == "ok"
+    return calls.world, calls.world.providers[0], order
+
+
+@case(Status.ID_TAKEN)
+def _an_id_that_begins_like_anothers() -> tuple[World, Identity, Value]:
+    calls = Calls(World())
+    deployment = calls.deployment()
+    key, state = value_digest(deployment), calls.world.state
+    calls.world.state = msgspec.structs.replace(state, ids=state.ids.put(key[:16], bytes(32)))
+    return calls.world, calls.world.node, calls.order(deployment)
+
+
+@case(Status.TOO_MANY_CONTRACTS)
+def _one_contract_too_many() -> tuple[World, Identity, Value]:
+    calls = Calls(World())
+    calls.world.state = with_account(calls.world.state, calls.world.requester.node_id, contracts=CONTRACTS_MAX)
+    return calls.world, calls.world.node, calls.order(calls.deployment())
+
+
+@case(Status.NOT_AUTHORISED)
+def _deployed_in_the_name_of_another() -> tuple[World, Identity, Value]:
+    calls = Calls(World())
+    return calls.world, calls.world.node, calls.order(calls.deployment(), calls.world.providers[0])
+
+
+@case(Status.REQUESTER_UNREGISTERED)
+def _deployed_by_a_stranger() -> tuple[World, Identity, Value]:
+    calls = Calls(World())
+    stranger = calls.world.stranger
+    return calls.world, calls.world.node, calls.order(calls.deployment(deployer=stranger.node_id), stranger)
+
+
+@case(Status.UNKNOWN_CONTRACT)
+def _a_call_of_nothing() -> tuple[World, Identity, Value]:
+    calls, contract = _calls()
+    call = calls.call(contract)
+    own = msgspec.structs.replace(call.balances[0], account=bytes(16))
+    return (
+        calls.world,
+        calls.world.node,
+        calls.opening(msgspec.structs.replace(call, contract=Digest(bytes(32)), balances=(own,))),
+    )
+
+
+@case(Status.CALL_MISMATCH)
+def _another_program() -> tuple[World, Identity, Value]:
+    calls, contract = _calls()
+    return calls.world, calls.world.node, calls.opening(calls.call(contract), digest=Digest(b"\x77" * 32))
+
+
+@case(Status.CALL_MISMATCH)
+def _no_such_function() -> tuple[World, Identity, Value]:
+    calls, contract = _calls()
+    return calls.world, calls.world.node, calls.opening(calls.call(contract), entry="walk")
+
+
+@case(Status.EPOCH_WRONG)
+def _an_epoch_to_come() -> tuple[World, Identity, Value]:
+    calls, contract = _calls()
+    call = calls.call(contract)
+    return calls.world, calls.world.node, calls.opening(msgspec.structs.replace(call, epoch=call.epoch + 1))
+
+
+@case(Status.STATE_CONFLICT)
+def _a_version_that_is_over() -> tuple[World, Identity, Value]:
+    calls, contract = _calls()
+    return calls.world, calls.world.node, calls.opening(calls.call(contract, version=1))
+
+
+@case(Status.STATE_CONFLICT)
+def _a_balance_that_is_made_up() -> tuple[World, Identity, Value]:
+    calls, contract = _calls()
+    call = calls.call(contract)
+    own = msgspec.structs.replace(call.balances[0], amount_micro=5)
+    return calls.world, calls.world.node, calls.opening(msgspec.structs.replace(call, balances=(own,)))
+
+
+@case(Status.OUTCOME_MISMATCH)
+def _no_outcome_shown() -> tuple[World, Identity, Value]:
+    calls, contract = _calls()
+    deal = calls.open(calls.call(contract))
+    return calls.world, calls.world.node, deal.settling(deal.output(b"\x41" * 32), b"")
 
 
 @pytest.mark.parametrize(
