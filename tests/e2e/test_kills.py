@@ -17,11 +17,17 @@ from typing import NamedTuple
 
 import pytest
 from tests.support import crashing_client, guests
-from tests.support.crashes import Cancelling, Killer, Story, Submitting, Survived, accounted
+from tests.support.crashes import Calling, Cancelling, Killer, Story, Submitting, Survived, accounted
 from tests.support.network import Network, running
 
 import quorate
 from quorate import Job, ResourceLimits
+from quorate.execute.bytecode import reference
+from quorate.execute.bytecode.assembler import assemble
+from quorate.execute.bytecode.host import Call, Context
+from quorate.execute.bytecode.state import State
+from quorate.execute.bytecode.verify import load
+from quorate.execute.contracts.outcomes import ended
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -61,6 +67,18 @@ def cancelling() -> Story:
     return Cancelling(ENDLESS.build())
 
 
+COUNTER = assemble((guests.ROOT / "examples" / "contracts" / "counter.mha").read_text())
+COUNTED = ended(
+    reference.run(load(COUNTER), Call("add", (5,)), State(), Context.of(bytes(16), bytes(16))),
+    State(),
+    1 << 20,
+)[1]
+
+
+def calling() -> Story:
+    return Calling(COUNTER, "add", 5)
+
+
 DONE, CANCELLED = ("completed", SMALL), ("cancelled", None)
 WRITING = frozenset({"put_many", "save"})
 CASES = {
@@ -71,6 +89,8 @@ CASES = {
         "provider-1", 2, submitting(LARGE, 1), ("completed", LARGE), 6, WRITING, only=WRITING
     ),
     "node, cancelling": Case("node", 3, cancelling, CANCELLED, 10, frozenset({"save", "send"})),
+    "node, calling a contract": Case("node", 4, calling, ("completed", COUNTED), 6, WRITING, only=WRITING),
+    "provider, called": Case("provider-1", 4, calling, ("completed", COUNTED), 3, WRITING, only=WRITING),
     "provider, cancelling": Case("provider-1", 3, cancelling, CANCELLED, 5, frozenset({"cancel", "send"})),
 }
 

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 from tests.support import crashing_process
 from tests.support.network import Network, until
 
-from quorate import Draft, JobView, Quorate, QuorateError
+from quorate import Draft, Job, JobView, Quorate, QuorateError
 from quorate.errors import JobError, WorldError
 
 JOB_S = 180
@@ -59,6 +59,27 @@ class Submitting:
             job = client.list(1)[0].job
         view = client.wait_settled(job, JOB_S)
         return view, client.result(job).decrypt() if view.state == "completed" else None
+
+
+class Calling:
+    """Each job is the first call of a contract of its own, so that all of them come to one outcome; another head than
+    one call leads to is shown instead."""
+
+    def __init__(self, program: bytes, function: str, *arguments: int | bytes) -> None:
+        self._program, self._function, self._arguments = program, function, arguments
+        self._contract = ""
+        self._draft: Draft
+
+    def begin(self, client: Quorate, key: str) -> None:
+        self._contract = client.deploy(self._program)
+        head = client.contract(self._contract)
+        self._draft = Job.builder().call(head, self._function, *self._arguments).replication(3).build()
+
+    def end(self, client: Quorate, key: str) -> tuple[JobView, bytes | None]:
+        view, output = Submitting(self._draft).end(client, key)
+        head = client.contract(self._contract).head
+        assert head is not None
+        return view, output if head.version == 1 else b"at version %d" % head.version
 
 
 class Cancelling:

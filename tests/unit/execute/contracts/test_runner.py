@@ -29,6 +29,10 @@ pytestmark = pytest.mark.skipif(
 ROOT = Path(__file__).parents[4]
 NAMING = compile_contract((ROOT / "contracts" / "naming.py").read_text(), "naming.py").container
 SPINNING = assemble(".memory 200000\n.cycles 9000000000000000\n.func spin() -> 0\nagain:\n    JMP again\n")
+DUMPING = assemble(
+    '.memory 65536\n.cycles 100000\n.data "own"\n.func dump(given: bytes) -> 0\n'
+    "    PUSH 0\n    PUSH 65536\n    EMIT\n    RET\n"
+)
 ASKING = assemble(".memory 64\n.cycles 1000\n.func ask(who: bytes) -> 1\n    LOAD local 0\n    BALANCE\n    RET\n")
 CONTRACT_ID = bytes(range(32))
 SENDER = b"sender of a call"
@@ -161,3 +165,12 @@ async def test_a_balance_that_was_not_looked_up_is_unresolved(pool):
     told = call_of(others={b"0123456789abcdef": 42})
     done = await pool.run(task(ASKING, "ask", b"0123456789abcdef", call=told))
     assert decode(done.output, CallOutcome).results == (42,)
+
+
+async def test_a_contract_finds_nothing_in_its_memory_but_what_it_was_given(pool):
+    """There is no key to read: what a contract emits is signed by the member that ran it, as part of its claim."""
+    await pool.run(task(NAMING, "register", b"of another", b"call", 1))
+    done = await pool.run(task(DUMPING, "dump", b"argument"))
+    memory = decode(done.output, CallOutcome).emitted
+    assert len(memory) == 65536
+    assert memory.rstrip(bytes(1)) == b"own" + bytes(5) + b"argument"
