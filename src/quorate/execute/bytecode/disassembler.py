@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from quorate.execute.bytecode.container import Container, Export, Function
 from quorate.execute.bytecode.decoding import Instruction
-from quorate.execute.bytecode.opcodes import JUMPS, TABLE, Immediate, Mode, Op
+from quorate.execute.bytecode.opcodes import JUMPS, MACHINE_NAMES, TABLE, Immediate, Mode, Op
 from quorate.execute.bytecode.verify import Contract, mode_of
 
 
@@ -51,6 +51,7 @@ def disassemble(contract: Contract) -> str:
     """The text of a loaded contract."""
     container = contract.container
     lines = [
+        f".machine {MACHINE_NAMES[0]}",
         f".memory {container.max_memory}",
         f".cycles {container.max_cycles}",
         f".state {container.max_state_size}",

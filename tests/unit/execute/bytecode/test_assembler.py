@@ -43,6 +43,13 @@ def test_both_names_of_the_machine_are_taken():
     assert assemble(f".machine mhr-byte\n{body}") == assemble(f".machine nxs-byte\n{body}") == assemble(body)
 
 
+def test_one_of_them_is_written():
+    made = assemble(".machine nxs-byte\n.func f() -> 0\n    RET\n")
+    assert disassemble(load(made)).startswith(".machine mhr-byte\n")
+    with pytest.raises(InvalidField, match="line 1"):
+        assemble(".machine evm\n.func f() -> 0\n    RET\n")
+
+
 def test_data_and_comments():
     container = parse('.memory 16 ; small\n.data "a;b" 0x00ff ; two parts\n.func main() -> 0\nRET')
     assert container.data == b"a;b\x00\xff"
