@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from quorate.api.elements import Given, packed
+from quorate.api.sources import Source, content_of, module_of
 from quorate.crypto.digests import blob_digest, digest
 from quorate.errors import (
     ContradictoryOptions,
@@ -25,9 +25,7 @@ from quorate.errors import (
     MissingEntry,
     PolicyRefused,
     TooLarge,
-    UnreadableFile,
 )
-from quorate.execute.wasm.guard import DEFAULT as GUARD
 from quorate.execute.wasm.guard import inspect
 from quorate.execute.wasm.policy import BUFFER_ENTRY, ENTRY_DEFAULT, check_program, takes_buffer
 from quorate.execute.wasm.sections import Outline
@@ -36,6 +34,7 @@ from quorate.model import job as model
 from quorate.model.media import is_of_media, require_media
 from quorate.model.policy import Policy, Proof, Timeouts
 from quorate.model.program import Program
+from quorate.model.resources import PLAIN, Resources, asked, require_use
 from quorate.model.units import AMOUNT_MAX, COHORT_MAX, Digest, Fuel, MicroCredits, Millis
 
 ONE_IN_DEFAULT = 10
@@ -46,10 +45,10 @@ ARRAY_RUN_MS = 600_000
 ARGUMENT_BYTES_MAX = 32 << 10
 EXPIRY_SLACK_MS = 600_000
 ROUNDS = 3
+REGIONS_MAX = 16
 PROTECTIONS = ("commitment", "encryption", "ownership_proof")
 
 Method = Literal["trust", "rerun", "quorum"]
-Source = bytes | bytearray | str | os.PathLike[str]
 
 
 class ResourceLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +94,7 @@ class Draft:
     input_media: str
     output_media: str
     limits: model.ResourceLimits
+    resources: Resources
     proof: Proof
     budget_micro: MicroCredits
     timeouts: Timeouts
@@ -155,7 +155,7 @@ class Builder:
 
     def wasm(self, module: Source) -> Builder:
         """The module: its bytes, a path, or WebAssembly text."""
-        self._module = _module(module)
+        self._module = module_of(module, "wasm")
         return self
 
     def entry(self, name: str) -> Builder:
@@ -199,6 +199,19 @@ class Builder:
 
     def limits(self, limits: ResourceLimits | model.ResourceLimits) -> Builder:
         self._limits = ResourceLimits(**msgspec.structs.asdict(limits))
+        return self
+
+    def resources(
+        self,
+        *,
+        cpu_cores: int | None = None,
+        storage_bytes: int | None = None,
+        bandwidth_bytes_per_s: int | None = None,
+        gpu_units: int | None = None,
+    ) -> Builder:
+        """What the executor's machine must have at least. Matched against what offers say, not enforced in a run."""
+        given = {"cpu_cores": cpu_cores, "storage_bytes": storage_bytes, "gpu_units": gpu_units}
+        self._rest["resources"] = asked({**given, "bandwidth_bytes_per_s": bandwidth_bytes_per_s})
         return self
 
     def tier(self, wasm_tier: Literal["light", "full"]) -> Builder:
@@ -253,6 +266,10 @@ class Builder:
         return self
 
     def regions(self, *names: str) -> Builder:
+        """Only providers in one of these regions, by their own word."""
+        if len(names) > REGIONS_MAX or len(set(names)) < len(names) or not all(0 < len(name) <= 128 for name in names):
+            limit = f"{REGIONS_MAX} different names of 1 to 128 characters"
+            raise InvalidField(repr(names)[:80], field="regions", limit=limit, fix="name each region once")
         self._rest["regions"] = names
         return self
 
@@ -292,6 +309,9 @@ class Builder:
         _check_media(given.items, rest.get("input_media", ""), rest.get("output_media", ""))
         if given.elements > 1:
             model.require_bounded_sums(limits, given.elements)
+        resources = rest.pop("resources", PLAIN)
+        stored_bytes = len(self._module) + len(given.content) + given.elements * limits.output_bytes
+        require_use(resources, program.kind, stored_bytes)
         timeouts = self._clocks(limits, given.elements)
         return Draft(
             program=program,
@@ -301,6 +321,7 @@ class Builder:
             private=given.private,
             protections=frozenset(self._protections),
             limits=limits,
+            resources=resources,
             proof=self._dial(),
             timeouts=timeouts,
             **{**_defaults(timeouts), **rest},
@@ -362,18 +383,6 @@ def _defaults(timeouts: Timeouts) -> dict[str, Any]:
     }
 
 
-def _module(source: Source) -> bytes:
-    """The module's bytes; text (WAT) is translated."""
-    text = isinstance(source, str) and source.lstrip().startswith(("(", ";;"))
-    given = source.encode() if text and isinstance(source, str) else _path(source)
-    data = content_of(given, "wasm", GUARD.module_bytes)
-    return _from_text(data) if data.lstrip()[:1] in (b"(", b";") else data
-
-
-def _path(source: Source) -> bytes | bytearray | os.PathLike[str]:
-    return Path(source) if isinstance(source, str) else source
-
-
 def _outline(module: bytes) -> Outline:
     try:
         return inspect(module)
@@ -381,45 +390,6 @@ def _outline(module: bytes) -> Outline:
         cut = "build it again, or copy it again if it was cut short"
         fault.fix = fault.fix or (cut if isinstance(fault, MalformedModule) else "build a smaller module")
         raise
-
-
-def _from_text(text: bytes) -> bytes:
-    import wasmtime
-
-    try:
-        return bytes(wasmtime.wat2wasm(text.decode()))
-    except (wasmtime.WasmtimeError, UnicodeDecodeError) as fault:
-        raise MalformedModule(f"not WebAssembly text: {_said(fault)}", field="wasm", fix="mend the text") from None
-
-
-def _said(fault: Exception) -> str:
-    """The first line of what the translator says, and where: `expected `)` at 2:22`."""
-    what, *more = str(fault).splitlines()
-    place = next((line.rpartition("<anon>:")[2] for line in more if "<anon>:" in line), "")
-    return f"{what} at line {place.replace(':', ', column ')}" if place else what
-
-
-def content_of(source: bytes | bytearray | os.PathLike[str], name: str, bytes_max: int) -> bytes:
-    """The bytes given or those of the file, never more than `bytes_max`."""
-    if isinstance(source, (bytes, bytearray)):
-        data = bytes(source)
-    elif isinstance(source, os.PathLike):
-        data = _read(Path(source), name, bytes_max)
-    else:
-        raise InvalidField(
-            f"a {type(source).__name__}", field=name, limit="bytes or a path", fix="encode text, or give a Path"
-        )
-    if len(data) > bytes_max:
-        raise TooLarge(f"{len(data)} bytes or more", field=name, limit=f"{bytes_max} bytes", fix="give less, in parts")
-    return data
-
-
-def _read(path: Path, name: str, bytes_max: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(bytes_max + 1)
-    except OSError as fault:
-        raise UnreadableFile(f"{path}: {fault.strerror}", field=name, fix="name a file that you can read") from None
 
 
 def _program(module: bytes, outline: Outline, entry: str, tier: Literal["none", "light", "full"]) -> Program:

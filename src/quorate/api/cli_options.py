@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 WHAT = Group("What runs", sort_key=1)
 CHECKED = Group("Privacy and proof", sort_key=2)
 LIMITS = Group("Limits", sort_key=3)
-CLOCKS = Group("Clocks and money", sort_key=4)
+NEEDS = Group("The machine it runs on: matched with offers, not enforced", sort_key=4)
+CLOCKS = Group("Clocks and money", sort_key=5)
 EVERYWHERE = Group("Everywhere", sort_key=8)
 
 STANDARD_INPUT = Path("-")
@@ -35,6 +36,8 @@ OPTION_OF_FIELD = {
     "memory_bytes": "--memory-mib",
     "run_ms": "--run-seconds",
     "output_bytes": "--output-kib",
+    "storage_bytes": "--storage-mib",
+    "bandwidth_bytes_per_s": "--bandwidth-kib",
     "fuel": "--fuel",
     "replicas": "--replication",
     "match_ms": "--match-seconds",
@@ -104,6 +107,17 @@ class JobOptions:
     output_kib: Annotated[int | None, Parameter(group=LIMITS)] = None
     """Output of the guest in KiB (default 1024)."""
 
+    cpu_cores: Annotated[int | None, Parameter(group=NEEDS)] = None
+    """Cores that the machine must have (default 1)."""
+    storage_mib: Annotated[int | None, Parameter(group=NEEDS)] = None
+    """Free storage that the machine must have, in MiB."""
+    bandwidth_kib: Annotated[int | None, Parameter(group=NEEDS)] = None
+    """Bandwidth that the machine's operator must state, in KiB per second; nothing measures it."""
+    gpu_units: Annotated[int | None, Parameter(group=NEEDS)] = None
+    """GPUs that the machine must have. Refused for WebAssembly, which cannot reach one."""
+    region: Annotated[tuple[str, ...], Parameter(group=NEEDS)] = ()
+    """A region the job may run in; may be given several times. Without it all are allowed."""
+
     match_seconds: Annotated[float | None, Parameter(group=CLOCKS)] = None
     """How long finding providers and opening the escrow may take (default 30)."""
     transfer_seconds: Annotated[float | None, Parameter(group=CLOCKS)] = None
@@ -122,6 +136,7 @@ def draft_of(options: JobOptions) -> Draft:
     builder = Job.builder().wasm(options.wasm)
     _give_input(builder, options)
     builder.limits(_limits(options)).timeouts(**_clocks(options))
+    builder.resources(**_resources(options)).regions(*options.region)
     if options.tier:
         builder.tier(options.tier)
     if options.entry:
@@ -166,8 +181,8 @@ def _give_input(builder: Builder, options: JobOptions) -> None:
 
 
 def _give_array(builder: Builder, source: Path, private: bool) -> None:
-    from quorate.api.builder import content_of
     from quorate.api.elements import lines_of
+    from quorate.api.sources import content_of
     from quorate.model.job import INPUT_BYTES_MAX
 
     data = _standard_input("array") if source == STANDARD_INPUT else content_of(source, "array", INPUT_BYTES_MAX)
@@ -203,6 +218,17 @@ def _limits(options: JobOptions) -> ResourceLimits:
     if options.output_kib is not None:
         given["output_bytes"] = _amount("output-kib", options.output_kib, 1 << 10)
     return ResourceLimits(**given)
+
+
+def _resources(options: JobOptions) -> dict[str, int]:
+    """Those given, by their fields."""
+    given: dict[str, tuple[str, int | None, int]] = {
+        "cpu_cores": ("cpu-cores", options.cpu_cores, 1),
+        "storage_bytes": ("storage-mib", options.storage_mib, 1 << 20),
+        "bandwidth_bytes_per_s": ("bandwidth-kib", options.bandwidth_kib, 1 << 10),
+        "gpu_units": ("gpu-units", options.gpu_units, 1),
+    }
+    return {field: _amount(name, count, unit) for field, (name, count, unit) in given.items() if count is not None}
 
 
 def _clocks(options: JobOptions) -> dict[str, int]:

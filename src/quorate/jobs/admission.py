@@ -29,6 +29,7 @@ from quorate.market.matching import term_ms
 from quorate.model.identity import Suite
 from quorate.model.job import TIER_LIMITS, Job
 from quorate.model.network import Genesis
+from quorate.model.resources import require_use
 from quorate.model.units import DIGEST_BYTES, ROUNDS_MAX, Digest, Millis
 
 PROGRAM_KINDS_HERE = ("wasm",)
@@ -118,6 +119,7 @@ def _options(job: Job, genesis: Genesis, now_ms: Millis) -> None:
         raise ContradictoryOptions(
             "a program of profile pure has no arguments", field="arguments", fix="leave them out, or use the input"
         )
+    require_use(core.resources, core.program.kind, job.stored_bytes_most)
     if job.private and job.input_bytes < sealed_bytes(0):
         raise InvalidField(f"{job.input_bytes} bytes cannot be a sealed input", field="input", fix="seal the input")
     _policy(job, genesis)

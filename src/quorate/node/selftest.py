@@ -2,12 +2,14 @@
 jail at this start.
 
 A capability flag is true only if its self-test passed (honesty rule 6). Nothing is simulated here, so `simulated` stays
-empty.
+empty; no device has a self-test yet, so no GPU is offered.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+from pathlib import Path
 
 from quorate.crypto.digests import blob_digest
 from quorate.execute.engine import COMMAND, PURE, Engine, Limits, Task
@@ -56,10 +58,22 @@ async def measured_offer(
         region=config.region,
         memory_bytes_max=TIER_LIMITS["full"][0],
         fuel_max=Fuel(FUEL_OFFERED),
+        cpu_cores=len(os.sched_getaffinity(0)),
+        storage_bytes=storage_offered(config.folder),
+        stated_bandwidth_bytes_per_s=config.stated_bandwidth_bytes_per_s,
+        gpu_units=0,
         slots=config.slots,
         issued_ms=Millis(now_ms),
         expires_ms=Millis(now_ms + OFFER_VALID_MS),
     )
+
+
+def storage_offered(folder: Path) -> int:
+    """What is free on the file system of `folder`, in bytes, rounded down to a power of two: an offer stands for days,
+    and must not change with every blob that comes or goes."""
+    found = os.statvfs(folder)
+    free_bytes = found.f_bavail * found.f_frsize
+    return 1 << free_bytes.bit_length() - 1 if free_bytes else 0
 
 
 async def _capabilities(config: NodeConfig, engine: Engine) -> tuple[tuple[str, ...], str, tuple[str, ...]]:

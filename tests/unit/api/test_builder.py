@@ -25,6 +25,7 @@ from quorate.errors import (
     UnreadableFile,
 )
 from quorate.model.job import INPUT_BYTES_MAX
+from quorate.model.resources import PLAIN
 from quorate.model.units import MIB
 
 COMMAND = """(module (import "wasi_snapshot_preview1" "proc_exit" (func (param i32)))
@@ -100,6 +101,13 @@ def test_tiers_set_the_limits() -> None:
     assert (light.limits.memory_bytes, light.limits.fuel, light.limits.run_ms) == (16 * MIB, 10**8, 5_000)
     assert light.program.wasm_tier == "light"
     assert private().tier("light").limits(ResourceLimits(memory_bytes=MIB, fuel=1, run_ms=1)).build().limits.fuel == 1
+
+
+def test_resources_are_asked_for_beside_the_limits() -> None:
+    draft = private().resources(cpu_cores=2, storage_bytes=8 * MIB, bandwidth_bytes_per_s=1).regions("north").build()
+    assert (draft.resources.cpu_cores, draft.resources.storage_bytes) == (2, 8 * MIB)
+    assert (draft.resources.bandwidth_bytes_per_s, draft.resources.gpu_units, draft.regions) == (1, 0, ("north",))
+    assert private().build().resources == PLAIN
 
 
 def test_an_input_from_a_file(tmp_path: Path) -> None:
@@ -192,6 +200,29 @@ REFUSED: dict[str, tuple[type[QuorateError], str, Callable[[Path], object]]] = {
     "a clock without time": (InvalidField, "match_ms", lambda tmp: private().timeouts(match_ms=0).build()),
     "a limit of nothing": (InvalidField, "fuel", lambda tmp: ResourceLimits(fuel=0)),
     "a limit that is no integer": (InvalidField, "run_ms", lambda tmp: ResourceLimits(run_ms=0.5)),  # type: ignore[arg-type]
+    "a core too few": (InvalidField, "cpu_cores", lambda tmp: private().resources(cpu_cores=0)),
+    "no storage at all": (InvalidField, "storage_bytes", lambda tmp: private().resources(storage_bytes=0)),
+    "storage below nothing": (InvalidField, "storage_bytes", lambda tmp: private().resources(storage_bytes=-1)),
+    "more storage than there is a number for": (
+        InvalidField,
+        "storage_bytes",
+        lambda tmp: private().resources(storage_bytes=1 << 63),
+    ),
+    "storage for less than the job": (
+        ContradictoryOptions,
+        "storage_bytes",
+        lambda tmp: private().resources(storage_bytes=MIB).build(),
+    ),
+    "bandwidth that is no integer": (
+        InvalidField,
+        "bandwidth_bytes_per_s",
+        lambda tmp: private().resources(bandwidth_bytes_per_s=1.5),  # type: ignore[arg-type]
+    ),
+    "more GPUs than there are": (InvalidField, "gpu_units", lambda tmp: private().resources(gpu_units=10**9)),
+    "a GPU for a module": (ContradictoryOptions, "gpu_units", lambda tmp: private().resources(gpu_units=1).build()),
+    "a region without a name": (InvalidField, "regions", lambda tmp: private().regions("here", "")),
+    "a region twice": (InvalidField, "regions", lambda tmp: private().regions("here", "here")),
+    "too many regions": (InvalidField, "regions", lambda tmp: private().regions(*map(str, range(17)))),
     "a priority out of range": (InvalidField, "priority", lambda tmp: private().priority(10)),
 }
 
@@ -221,9 +252,10 @@ def test_a_draft_is_immutable_and_known_by_its_fingerprint() -> None:
     others = [
         private().replication(3).build(),
         private().budget(1).build(),
+        private().resources(cpu_cores=2).build(),
         Job.builder().wasm(ECHO).private_input(b"y").with_ownership_proof().build(),
         Job.builder().wasm(ECHO).public_input(b"x").build(),
     ]
     assert private().build().fingerprint == draft.fingerprint
-    assert len({item.fingerprint for item in (draft, *others)}) == 5
+    assert len({item.fingerprint for item in (draft, *others)}) == 6
     assert isinstance(draft, Draft)

@@ -24,6 +24,7 @@ from quorate.errors import (
     UnreadableFile,
     UserError,
 )
+from quorate.model.resources import PLAIN
 from quorate.model.units import KIB, MIB
 
 COMMAND = """(module (import "wasi_snapshot_preview1" "proc_exit" (func (param i32)))
@@ -86,6 +87,20 @@ def test_limits_and_clocks_carry_their_units(module: Path) -> None:
     assert draft.budget_micro == 42
 
 
+def test_what_the_machine_must_have_is_part_of_the_job(module: Path) -> None:
+    needs = {"cpu_cores": 2, "storage_mib": 8, "bandwidth_kib": 3, "region": ("north", "west")}
+    draft = draft_of(JobOptions(wasm=module, **needs))  # type: ignore[arg-type]
+    asked = draft.resources
+    assert (asked.cpu_cores, asked.storage_bytes, asked.bandwidth_bytes_per_s, asked.gpu_units) == (
+        2,
+        8 * MIB,
+        3 * KIB,
+        0,
+    )
+    assert draft.regions == ("north", "west")
+    assert draft_of(JobOptions(wasm=module)).resources == PLAIN
+
+
 def test_a_tier_sets_what_is_not_given(module: Path) -> None:
     draft = draft_of(JobOptions(wasm=module, tier="light", memory_mib=8))
     assert (draft.limits.memory_bytes, draft.limits.fuel, draft.limits.run_ms) == (8 * MIB, 10**8, 5000)
@@ -134,6 +149,17 @@ REFUSED: list[tuple[dict[str, Any], type[UserError], str]] = [
     ({"match_seconds": float("inf")}, InvalidField, "match-seconds"),
     ({"budget": 0}, InvalidField, "budget"),
     ({"output_kib": 2**62}, InvalidField, "output-kib"),
+    ({"cpu_cores": 0}, InvalidField, "cpu-cores"),
+    ({"cpu_cores": 10**6}, InvalidField, "cpu_cores"),
+    ({"storage_mib": 0}, InvalidField, "storage-mib"),
+    ({"storage_mib": -1}, InvalidField, "storage-mib"),
+    ({"storage_mib": 2**60}, InvalidField, "storage-mib"),
+    ({"storage_mib": 1}, ContradictoryOptions, "storage_bytes"),
+    ({"bandwidth_kib": 0}, InvalidField, "bandwidth-kib"),
+    ({"bandwidth_kib": 2**54}, InvalidField, "bandwidth-kib"),
+    ({"gpu_units": 0}, InvalidField, "gpu-units"),
+    ({"gpu_units": 1}, ContradictoryOptions, "gpu_units"),
+    ({"region": ("",)}, InvalidField, "regions"),
     ({"allow": ("enclave",)}, InvalidField, "allow"),
     ({"allow": tuple(f"sim-{number}" for number in range(9))}, InvalidField, "allow"),
     ({"entry": "nowhere"}, MissingEntry, "entry"),

@@ -16,6 +16,7 @@ from quorate.ledger.escrow import TERM_MS_MAX
 from quorate.model.identity import Suite
 from quorate.model.job import TIER_LIMITS, Job
 from quorate.model.policy import Proof
+from quorate.model.resources import asked
 from quorate.model.units import MIB, Millis
 
 WORLD = World(providers=0)
@@ -109,6 +110,20 @@ def test_what_is_not_built_is_refused_and_nothing_taken_in_its_place(change: dic
     error = refusal(WORLD.job(**change))
     assert (type(error), error.field) == (PolicyRefused, field)
     assert "nothing else is taken in its place" in error.message
+
+
+@pytest.mark.parametrize(
+    ("resources", "field"),
+    [({"gpu_units": 1}, "gpu_units"), ({"storage_bytes": LIMITS.output_bytes}, "storage_bytes")],
+)
+def test_resources_that_contradict_the_job(resources: dict[str, int], field: str) -> None:
+    error = refusal(WORLD.job(resources=asked(resources)))
+    assert (type(error), error.field) == (ContradictoryOptions, field)
+    assert error.limit
+
+
+def test_storage_for_just_what_the_job_leaves_is_admitted() -> None:
+    admit(WORLD.job(resources=asked({"storage_bytes": WORLD.job().stored_bytes_most})), WORLD.genesis, NOW)
 
 
 def test_another_network() -> None:
