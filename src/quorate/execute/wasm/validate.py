@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from quorate.errors import MalformedModule
 from quorate.execute.engine import COMMAND, PURE
+from quorate.execute.wasm.linking import foreign_imports
 from quorate.execute.wasm.policy import check_program
 from quorate.execute.wasm.sections import MAGIC, Outline
 
@@ -26,8 +27,9 @@ def read_program(data: bytes, *, is_text: bool = False) -> bytes:
 
 
 def profile_of(outline: Outline) -> str:
-    """The profile that a module was evidently built for: a command exports `_start`, or imports something."""
-    return COMMAND if outline.function_named("_start") is not None or outline.imports else PURE
+    """The profile that a module was evidently built for: a command exports `_start`, or imports something that is no
+    dependency."""
+    return COMMAND if outline.function_named("_start") is not None or foreign_imports(outline) else PURE
 
 
 def validate_program(module: bytes, profile: str = "", entry: str = "", capabilities: Iterable[str] = ()) -> Outline:
