@@ -185,7 +185,7 @@ def _unbound(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:
 
 
 def _of_program(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:
-    return {"entry": made["entry"] or "run"}
+    return {"entry": made["entry"] or "run", "dependencies": tuple(sorted(made["dependencies"]))}
 
 
 def _of_proof(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:

@@ -64,8 +64,6 @@ def _available(job: Job, genesis: Genesis, now_ms: Millis) -> None:
     core = job.core
     if core.program.kind not in PROGRAM_KINDS_HERE:
         raise _not_here(f"program kind {core.program.kind}", "kind", "compile the program to WebAssembly")
-    if core.program.dependencies:
-        raise _not_here("linking of dependencies", "dependencies", "link the program into one module")
     if core.privacy:
         raise _not_here(
             f"privacy tier {', '.join(core.privacy)}", "privacy", "leave it out: the executors see the input"

@@ -136,10 +136,7 @@ def _network(request: Request, listing: Listing, standing: Standing) -> str:
 
 
 def _capability(request: Request, listing: Listing, standing: Standing) -> str:
-    program = request.job.core.program
-    wanted = [f"{program.kind}:{program.profile}"]
-    if program.wasm_tier != "none":
-        wanted.append(f"tier:{program.wasm_tier}")
+    wanted = request.job.core.program.capabilities
     lacking = [word for word in wanted if word not in listing.offer.capabilities]
     return f"does not offer {', '.join(lacking)}" if lacking else ""
 

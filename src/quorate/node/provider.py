@@ -13,9 +13,10 @@ import msgspec
 from quorate.crypto.digests import blob_digest, body_digest
 from quorate.crypto.signing import Identity
 from quorate.crypto.wrapping import SealKey
-from quorate.errors import BadCommitment, BadSeal, MalformedBytes, QuorateError, UserError
+from quorate.errors import BadCommitment, BadSeal, MalformedBytes, QuorateError, TooLarge, UserError
 from quorate.execute.arrays import Arrays
-from quorate.execute.engine import Batch, Engine, Limits, Task
+from quorate.execute.engine import Batch, Engine, Limits, Module, Task
+from quorate.execute.wasm.guard import DEFAULT as GUARD
 from quorate.jobs import lease
 from quorate.jobs.lease import LeaseState
 from quorate.jobs.lease_state import brief_of
@@ -341,8 +342,11 @@ class ProviderNode(PostingShell):
     async def _execute(self, key: bytes, state: LeaseState) -> tuple[lease.Event | None, tuple[bytes, ...]]:
         """The claim and its two blobs, which become durable together."""
         job, tier = state.job, tier_for(state.job)
-        program, blob = await self._sound(state, job.core.program.digest), await self._sound(state, job.input_digest)
-        if program is None or blob is None:
+        try:
+            modules, blob = await self._modules(state), await self._sound(state, job.input_digest)
+        except TooLarge as fault:
+            return lease.Unopenable(_named(fault)), ()
+        if modules is None or blob is None:
             return lease.Unopenable("blob_missing"), ()
         place = Place(self.node_id, state.agreement_id, self.seal_key)
         try:
@@ -355,9 +359,9 @@ class ProviderNode(PostingShell):
         loop = asyncio.get_running_loop()
         self._tellings[key] = loop.call_later(STARTED_AFTER_S, self._tell_started, key)
         try:
-            execution = await self.arrays.run(_task(key, job.core, program, inputs), job.core.run_ms_most)
+            execution = await self.arrays.run(_task(key, job.core, modules, inputs), job.core.run_ms_most)
         except UserError as fault:
-            return lease.Unopenable(f"{type(fault).__name__} {fault.field}"[:120]), ()
+            return lease.Unopenable(_named(fault)), ()
         finally:
             self._tellings.pop(key).cancel()
         if execution.status == "cancelled":
@@ -366,6 +370,20 @@ class ProviderNode(PostingShell):
         self._hold(sealed.body.result_digest, sealed.result)
         self._hold(sealed.body.log_digest, sealed.log)
         return lease.Ran(sealed.body, self.world.entropy.draw(32)), (sealed.result, sealed.log)
+
+    async def _modules(self, state: LeaseState) -> tuple[Module, ...] | None:
+        """The program's module and those it depends on; None when one is missing. Raises TooLarge instead of holding
+        more bytes than the guard of a worker would let through."""
+        program, found, left = state.job.core.program, [], GUARD.module_bytes
+        for digest in (program.digest, *program.dependencies):
+            code = await self._sound(state, digest)
+            if code is None:
+                return None
+            found.append(Module(digest, code))
+            left -= len(code)
+            if left < 0 and program.dependencies:
+                raise TooLarge("more bytes than one program may have", field="dependencies")
+        return tuple(found)
 
     def _hold(self, digest: bytes, data: bytes) -> None:
         """Small blobs of jobs under way and programs in use, at hand without a look into the store."""
@@ -398,12 +416,18 @@ class ProviderNode(PostingShell):
             self._step(opened.agreement, lease.Windows(opened), turn)
 
 
-def _task(key: bytes, core: JobCore, program: bytes, inputs: tuple[bytes, ...]) -> Task:
-    """The run of an ordinary job, or the batch of all elements of an array."""
+def _named(fault: UserError) -> str:
+    """A refusal as the requester's side hears of it."""
+    return f"{type(fault).__name__} {fault.field}"[:120]
+
+
+def _task(key: bytes, core: JobCore, modules: tuple[Module, ...], inputs: tuple[bytes, ...]) -> Task:
+    """The run of an ordinary job, or the batch of all elements of an array; the program's own module is the first."""
+    program, *dependencies = modules
     task = Task(
         id=key,
-        module=program,
-        digest=core.program.digest,
+        module=program.code,
+        digest=program.digest,
         profile=core.program.profile,
         entry=core.program.entry,
         args=core.arguments,
@@ -415,5 +439,6 @@ def _task(key: bytes, core: JobCore, program: bytes, inputs: tuple[bytes, ...]) 
             output_bytes=core.limits.output_bytes,
             log_bytes=core.log_bytes,
         ),
+        dependencies=tuple(dependencies),
     )
     return Batch(**msgspec.structs.asdict(task), inputs=inputs) if core.is_array else task

@@ -305,7 +305,9 @@ class RequesterNode(PostingShell):
 
     def _require_blobs(self, jobs: Iterable[Job], fresh: set[Digest]) -> None:
         for job in jobs:
-            for field, digest in (("program", job.core.program.digest), ("input", job.input_digest)):
+            program = job.core.program
+            needed = [("program", program.digest), *(("dependencies", digest) for digest in program.dependencies)]
+            for field, digest in (*needed, ("input", job.input_digest)):
                 if digest not in fresh and not self.world.blobs.has(digest):
                     raise InvalidField("its bytes are not here", field=field, fix="send the blob first")
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from quorate.crypto.digests import blob_digest
-from quorate.execute.engine import COMMAND, PURE, Engine, Limits, Task
+from quorate.execute.engine import COMMAND, PURE, Engine, Limits, Module, Task
 from quorate.model.job import TIER_LIMITS
 from quorate.model.offer import DEVICE_CLASSES, Offer, Prices
+from quorate.model.program import LINKED
 from quorate.model.trap import Status
 from quorate.model.units import MIB, Digest, Fuel, MicroCredits, Millis, NodeId
 from quorate.node.config import NodeConfig
@@ -32,6 +34,29 @@ EXITS = bytes.fromhex(
     "0061736d0100000001080260017f0060000002240116776173695f736e617073686f745f70726576696577310970726f635f"
     "657869740000030201010503010001071302066d656d6f72790200065f737461727400010a08010600410010000b000e046e"
     "616d65010701000465786974"
+)
+# (module (import "blake3:<the digest of ANSWERS>" "run" (func (result i32))) (export "run" (func 0)))
+HANDS_ON = bytes.fromhex(
+    "0061736d010000000105016000017f024f0147626c616b65333a356165613837633031333230393263336163313662386238"
+    "366164393364336536393265326566653632313034653864626162396263623162633834646166310372756e000007070103"
+    "72756e0000"
+)
+
+
+class Known(NamedTuple):
+    """A program whose end is known: `word` is a capability of the machine on which it ends so."""
+
+    word: str
+    profile: str
+    module: bytes
+    output: bytes
+    dependencies: tuple[bytes, ...] = ()
+
+
+KNOWN = (
+    Known("wasm:pure", PURE, ANSWERS, (42).to_bytes(4, "little")),
+    Known("wasm:command", COMMAND, EXITS, b""),
+    Known(LINKED, PURE, HANDS_ON, (42).to_bytes(4, "little"), (ANSWERS,)),
 )
 
 
@@ -80,23 +105,27 @@ async def _capabilities(config: NodeConfig, engine: Engine) -> tuple[tuple[str, 
     shown: list[str] = []
     version: str = ""
     layers: tuple[str, ...] = ()
-    for profile, module, output in ((PURE, ANSWERS, (42).to_bytes(4, "little")), (COMMAND, EXITS, b"")):
-        task = Task(
-            id=b"self-test " + profile.encode(),
-            module=module,
-            digest=blob_digest(module),
-            profile=profile,
-            limits=Limits(memory_bytes=MIB, fuel=10**6, run_ms=5_000),
-        )
-        execution = await engine.run(task)
+    for known in KNOWN:
+        execution = await engine.run(_task(known))
         version, layers = execution.engine_version, execution.layers
-        if execution.status == Status.SUCCESS and execution.output == output:
-            shown.append(f"wasm:{profile}")
+        if execution.status == Status.SUCCESS and execution.output == known.output:
+            shown.append(known.word)
         else:
-            log.error("self-test of profile %s ended as %s: not offered", profile, execution.status)
+            log.error("self-test of %s ended as %s: not offered", known.word, execution.status)
     if shown:
         shown.extend(_tiers(config.device_class))
     return tuple(shown), version, layers
+
+
+def _task(known: Known) -> Task:
+    return Task(
+        id=b"self-test " + known.word.encode(),
+        module=known.module,
+        digest=blob_digest(known.module),
+        profile=known.profile,
+        limits=Limits(memory_bytes=MIB, fuel=10**6, run_ms=5_000),
+        dependencies=tuple(Module(blob_digest(code), code) for code in known.dependencies),
+    )
 
 
 def _tiers(device_class: str) -> list[str]:

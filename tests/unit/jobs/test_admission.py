@@ -40,6 +40,7 @@ def program(**changes: Any) -> dict[str, Any]:
 
 def test_a_job_within_every_limit_is_admitted() -> None:
     admit(WORLD.job(), WORLD.genesis, NOW)
+    admit(WORLD.job(**program(dependencies=(b"\1" * 32, b"\3" * 32))), WORLD.genesis, NOW)
 
 
 @pytest.mark.parametrize("name", LIMITS.__struct_fields__)
@@ -99,7 +100,6 @@ def test_arguments_for_a_program_that_has_none() -> None:
     [
         (program(kind="bytecode"), "kind"),
         (program(kind="container"), "kind"),
-        (program(dependencies=(b"\1" * 32,)), "dependencies"),
         ({"privacy": ("enclave",)}, "privacy"),
         ({"privacy": ("shares", "split")}, "privacy"),
         ({"wrap_authority": "node"}, "wrap_authority"),

@@ -108,6 +108,12 @@ REMOVALS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("network", {}, {"network": Digest(b"\x09" * 32)}, "another network"),
     ("capability", {}, {"capabilities": ("wasm:command", "tier:light")}, "does not offer wasm:pure"),
     ("capability", {}, {"capabilities": ("wasm:pure",)}, "does not offer tier:light"),
+    (
+        "capability",
+        {"program": msgspec.structs.replace(WORLD.job().core.program, dependencies=(b"\1" * 32,))},
+        {"capabilities": ("wasm:pure", "tier:light")},
+        "does not offer wasm:linked",
+    ),
     ("size", {}, {"memory_bytes_max": LIMITS.memory_bytes - 1}, f"the job may use {LIMITS.memory_bytes}"),
     ("size", {}, {"fuel_max": LIMITS.fuel - 1}, f"offers {LIMITS.fuel - 1} fuel"),
     ("resources", asking(cpu_cores=3), {"cpu_cores": 2}, "has 2 cores, the job asks for 3"),
@@ -134,7 +140,7 @@ REMOVALS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
 def test_a_rule_removes_the_one_offer_that_breaks_it(
     rule: str, job: dict[str, Any], offer: dict[str, Any], words: str
 ) -> None:
-    fitting = {"capabilities": ("wasm:pure", "tier:light", "privacy:enclave"), **LARGE}
+    fitting = {"capabilities": ("wasm:pure", "wasm:linked", "tier:light", "privacy:enclave"), **LARGE}
     listings = [listing(at, **fitting) for at in range(1, 4)] + [listing(9, **offer)]
     answer = found(request(**job), listings)
     assert [(item.provider, item.rule) for item in answer.removed] == [(node(9), rule)]

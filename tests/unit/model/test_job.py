@@ -256,6 +256,8 @@ def test_a_private_job_is_not_made_public_by_its_core_alone() -> None:
     [
         ({"entry": ""}, "entry"),
         ({"dependencies": (b"\1" * 32, b"\1" * 32)}, "dependencies"),
+        ({"dependencies": (b"\2" * 32, b"\1" * 32)}, "dependencies"),
+        ({"dependencies": (samples(Program)["least"].digest,)}, "dependencies"),  # type: ignore[attr-defined]
     ],
 )
 def test_a_program_that_cannot_run_is_refused(change: dict[str, Any], field: str) -> None:

@@ -12,7 +12,7 @@ from quorate.model.resources import asked
 from quorate.node.checking import unfit
 
 WORLD = World(providers=0)
-OFFER = WORLD.offer(WORLD.node, capabilities=("wasm:pure",), region="north")
+OFFER = WORLD.offer(WORLD.node, capabilities=("wasm:pure", "tier:light"), region="north")
 
 
 def test_a_job_within_the_offer_is_covered() -> None:
@@ -37,4 +37,13 @@ def test_a_job_beyond_the_offer_is_refused(change: dict[str, Any], words: str) -
 
 
 def test_a_program_of_a_kind_that_is_not_offered_is_refused() -> None:
-    assert unfit(WORLD.job(), msgspec.structs.replace(OFFER, capabilities=("wasm:command",)))
+    linked = msgspec.structs.replace(WORLD.job().core.program, dependencies=(b"\1" * 32,))
+    for words, fits in (
+        (("wasm:command",), False),
+        (("wasm:pure",), False),
+        (("wasm:pure", "tier:light"), False),
+        (("wasm:pure", "tier:light", "wasm:linked"), True),
+    ):
+        offer = msgspec.structs.replace(OFFER, capabilities=words)
+        assert unfit(WORLD.job(program=linked), offer) == ("" if fits else "program kind not offered")
+    assert unfit(WORLD.job(), msgspec.structs.replace(OFFER, capabilities=("wasm:pure", "tier:light"))) == ""

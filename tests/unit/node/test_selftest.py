@@ -12,7 +12,9 @@ from quorate.execute import jail
 from quorate.execute.isolate import WorkerPool
 from quorate.execute.placement import PoolSettings
 from quorate.model.offer import Offer
+from quorate.model.program import LINKED
 from quorate.model.units import Digest, NodeId
+from quorate.node import selftest
 from quorate.node.config import NodeConfig, load_config
 from quorate.node.selftest import measured_offer, storage_offered
 
@@ -38,7 +40,13 @@ async def test_an_offer_says_what_the_machine_has(tmp_path: Path) -> None:
     assert offer.cpu_cores == len(os.sched_getaffinity(0))
     assert 0 < offer.storage_bytes <= found.f_bavail * found.f_frsize + (1 << 30)
     assert offer.storage_bytes.bit_count() == 1
-    assert {"wasm:pure", "wasm:command"} <= set(offer.capabilities)
+    assert offer.capabilities == ("wasm:pure", "wasm:command", "wasm:linked", "tier:light", "tier:full")
+
+
+async def test_what_does_not_pass_its_test_is_not_offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    others = tuple(known._replace(output=b"43") if known.word == LINKED else known for known in selftest.KNOWN)
+    monkeypatch.setattr(selftest, "KNOWN", others)
+    assert LINKED not in (await offer_of(tmp_path)).capabilities
 
 
 async def test_fewer_cores_are_offered_where_fewer_may_be_used(tmp_path: Path) -> None:
