@@ -8,7 +8,7 @@ weakened silently: a private draft has commitment, encryption and ownership proo
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -23,17 +23,19 @@ from quorate.errors import (
     InvalidField,
     MalformedModule,
     MissingEntry,
+    NotWasm,
     PolicyRefused,
     TooLarge,
 )
-from quorate.execute.wasm.guard import inspect
+from quorate.execute.wasm.guard import inspect, inspect_together
+from quorate.execute.wasm.linking import foreign_imports, import_name, link_order
 from quorate.execute.wasm.policy import BUFFER_ENTRY, ENTRY_DEFAULT, check_program, takes_buffer
 from quorate.execute.wasm.sections import Outline
 from quorate.execute.wasm.wasi import MODULE
 from quorate.model import job as model
 from quorate.model.media import is_of_media, require_media
 from quorate.model.policy import Policy, Proof, Timeouts
-from quorate.model.program import Program
+from quorate.model.program import DEPENDENCIES_MAX, Program
 from quorate.model.resources import PLAIN, Resources, asked, require_use
 from quorate.model.units import AMOUNT_MAX, COHORT_MAX, Digest, Fuel, MicroCredits, Millis
 
@@ -81,11 +83,13 @@ class ResourceLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A job before it is sealed; the `input` of several `elements` is packed. `protections` are those of a private
+    """A job before it is sealed; `dependencies` are the modules that the program lists, in its order; the `input` of
+    several `elements` is packed. `protections` are those of a private
     input: all three, or the draft is refused."""
 
     program: Program
     module: bytes = field(repr=False)
+    dependencies: tuple[bytes, ...] = field(repr=False)
     input: bytes = field(repr=False)
     elements: int
     private: bool
@@ -119,12 +123,20 @@ class Draft:
             )
 
     @property
+    def modules(self) -> dict[Digest, bytes]:
+        """All bytes of the program, by their digests."""
+        return {
+            self.program.digest: self.module,
+            **dict(zip(self.program.dependencies, self.dependencies, strict=True)),
+        }
+
+    @property
     def fingerprint(self) -> Digest:
         """Equal drafts, equal fingerprints. It stays with the client: it covers the plaintext."""
         rest = {
             name: getattr(self, name)
             for name in self.__dataclass_fields__
-            if name not in ("module", "input", "protections")
+            if name not in ("module", "dependencies", "input", "protections")
         }
         return digest("draft", msgspec.json.encode(rest, order="deterministic"), blob_digest(self.input))
 
@@ -142,6 +154,7 @@ class Builder:
 
     def __init__(self) -> None:
         self._module: bytes | None = None
+        self._dependencies: dict[Digest, bytes] = {}
         self._input: Given | None = None
         self._protections: set[str] = set()
         self._limits: ResourceLimits | None = None
@@ -156,6 +169,24 @@ class Builder:
     def wasm(self, module: Source) -> Builder:
         """The module: its bytes, a path, or WebAssembly text."""
         self._module = module_of(module, "wasm")
+        return self
+
+    def dependency(self, module: Source) -> Builder:
+        """A module that the program or another dependency imports from, as `blake3:` and the digest of its bytes; up to
+        sixteen, each given once."""
+        code = module_of(module, "dependency")
+        if blob_digest(code) in self._dependencies:
+            raise ContradictoryOptions(
+                f"{import_name(blob_digest(code))} is given twice", field="dependency", fix="give each module once"
+            )
+        if len(self._dependencies) >= DEPENDENCIES_MAX:
+            raise InvalidField(
+                f"more than {DEPENDENCIES_MAX}",
+                field="dependency",
+                limit=str(DEPENDENCIES_MAX),
+                fix="link some of them",
+            )
+        self._dependencies[blob_digest(code)] = code
         return self
 
     def entry(self, name: str) -> Builder:
@@ -303,8 +334,9 @@ class Builder:
             raise InvalidField("missing", field="wasm", fix="give a module: .wasm(bytes or path)")
         given = self._input or Given(False, b"", 1, False)
         limits, rest = self._limited(given.elements), dict(self._rest)
-        outline = _outline(self._module)
+        outline = _outline(self._module, "module")
         program = _program(self._module, outline, rest.pop("entry", ""), self._tier)
+        program = _linked(program, outline, self._dependencies)
         _check_use(program, outline, given.has_bytes, rest.get("arguments", ()))
         _check_media(given.items, rest.get("input_media", ""), rest.get("output_media", ""))
         if given.elements > 1:
@@ -316,6 +348,7 @@ class Builder:
         return Draft(
             program=program,
             module=self._module,
+            dependencies=tuple(self._dependencies[digest] for digest in program.dependencies),
             input=given.content,
             elements=given.elements,
             private=given.private,
@@ -383,13 +416,22 @@ def _defaults(timeouts: Timeouts) -> dict[str, Any]:
     }
 
 
-def _outline(module: bytes) -> Outline:
+def _outline(module: bytes, name: str) -> Outline:
     try:
         return inspect(module)
-    except (MalformedModule, TooLarge) as fault:
+    except (NotWasm, MalformedModule, TooLarge) as fault:
+        fault.field = name
         cut = "build it again, or copy it again if it was cut short"
         fault.fix = fault.fix or (cut if isinstance(fault, MalformedModule) else "build a smaller module")
         raise
+
+
+def _linked(program: Program, outline: Outline, dependencies: Mapping[Digest, bytes]) -> Program:
+    """The program with its dependencies, once all of them fit together."""
+    outlines = {digest: _outline(code, "dependency") for digest, code in dependencies.items()}
+    link_order(program.digest, outline, outlines)
+    inspect_together((outline, *outlines.values()))
+    return msgspec.structs.replace(program, dependencies=tuple(sorted(dependencies)))
 
 
 def _program(module: bytes, outline: Outline, entry: str, tier: Literal["none", "light", "full"]) -> Program:
@@ -412,11 +454,12 @@ def _program(module: bytes, outline: Outline, entry: str, tier: Literal["none", 
 
 
 def _profile(outline: Outline) -> Literal["pure", "command"]:
-    """What the module's imports ask for: nothing is `pure`, WASI is `command`; anything else is refused by the
-    profile's check."""
-    if any(item.module == MODULE for item in outline.imports):
+    """What the module's imports ask for, beside functions of dependencies: nothing is `pure`, WASI is `command`;
+    anything else is refused by the profile's check."""
+    imports = foreign_imports(outline)
+    if any(item.module == MODULE for item in imports):
         return "command"
-    if outline.imports or outline.function_named("run") is not None:
+    if imports or outline.function_named("run") is not None:
         return "pure"
     return "command" if outline.function_named("_start") is not None else "pure"
 

@@ -66,6 +66,8 @@ class JobOptions:
 
     wasm: Annotated[Path, Parameter(group=WHAT)]
     """The program: a WebAssembly module, or its text form (.wat)."""
+    dependency: Annotated[tuple[Path, ...], Parameter(group=WHAT)] = ()
+    """A module that the program imports from by content (blake3:DIGEST); may be given several times, up to 16."""
     input: Annotated[Path | None, Parameter(group=WHAT, allow_leading_hyphen=True)] = None
     """The input file; - is standard input. Without it the input is empty."""
     array: Annotated[Path | None, Parameter(group=WHAT, allow_leading_hyphen=True)] = None
@@ -134,6 +136,8 @@ def draft_of(options: JobOptions) -> Draft:
 
     _refuse_contradictions(options)
     builder = Job.builder().wasm(options.wasm)
+    for path in options.dependency:
+        builder.dependency(path)
     _give_input(builder, options)
     builder.limits(_limits(options)).timeouts(**_clocks(options))
     builder.resources(**_resources(options)).regions(*options.region)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.support.desks import ECHO
+from tests.support.linked_guests import SUM_OF_SQUARES
 
 from quorate.api.cli_options import JobOptions, draft_of, per_mille
 from quorate.api.cli_tree import app
@@ -18,10 +19,12 @@ from quorate.errors import (
     ForbiddenImport,
     InvalidField,
     MalformedModule,
+    MissingDependency,
     MissingEntry,
     NotWasm,
     TooLarge,
     UnreadableFile,
+    UnusedDependency,
     UserError,
 )
 from quorate.model.resources import PLAIN
@@ -120,6 +123,24 @@ def test_arguments_and_entry_are_handed_on(tmp_path: Path, module: Path) -> None
     assert draft_of(JobOptions(wasm=module, entry="run")).program.entry == "run"
 
 
+def test_dependencies_are_files_of_modules(tmp_path: Path, module: Path) -> None:
+    paths = []
+    for at, code in enumerate((SUM_OF_SQUARES.module, *SUM_OF_SQUARES.libraries)):
+        paths.append(tmp_path / f"{at}.wasm")
+        paths[-1].write_bytes(code)
+    draft = draft_of(JobOptions(wasm=paths[0], dependency=tuple(paths[1:])))
+    assert draft.program.dependencies == SUM_OF_SQUARES.dependencies
+    tokens = ["compute", "submit", "--wasm", str(paths[0])]
+    tokens += [word for path in paths[1:] for word in ("--dependency", str(path))]
+    _, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
+    assert draft_of(bound.kwargs["options"]).program == draft.program
+    with pytest.raises(MissingDependency) as caught:
+        draft_of(JobOptions(wasm=paths[0], dependency=tuple(paths[1:3])))
+    assert caught.value.field == "dependencies"
+    with pytest.raises(UnusedDependency):
+        draft_of(JobOptions(wasm=module, dependency=(paths[1],)))
+
+
 def test_simulated_parts_are_allowed_by_name_only(module: Path) -> None:
     draft = draft_of(JobOptions(wasm=module, allow=("sim-enclave", "sim-enclave")))
     assert draft.policy.allow == ("sim-enclave",)
@@ -149,6 +170,7 @@ REFUSED: list[tuple[dict[str, Any], type[UserError], str]] = [
     ({"match_seconds": float("inf")}, InvalidField, "match-seconds"),
     ({"budget": 0}, InvalidField, "budget"),
     ({"output_kib": 2**62}, InvalidField, "output-kib"),
+    ({"dependency": (Path("absent.wasm"),)}, UnreadableFile, "dependency"),
     ({"cpu_cores": 0}, InvalidField, "cpu-cores"),
     ({"cpu_cores": 10**6}, InvalidField, "cpu_cores"),
     ({"storage_mib": 0}, InvalidField, "storage-mib"),

@@ -81,7 +81,7 @@ def _visit(at: Digest, modules: Mapping[Digest, Outline], path: tuple[Digest, ..
                 f"{import_name(needed)} is imported and not among the dependencies",
                 field="dependencies",
                 limit=_listed(set(modules) - {(*path, at)[0]}),
-                fix="give the module with these bytes",
+                fix="give the module with these bytes as a dependency",
             )
         _visit(needed, modules, (*path, at), order)
     order[at] = None
