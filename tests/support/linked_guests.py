@@ -3,6 +3,7 @@ bytes, so each is made from the ones below it."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -37,10 +38,9 @@ def made(text: str, *below: Linked) -> Linked:
     return Linked(bytes(wasmtime.wat2wasm(text)), tuple(libraries))
 
 
-ADD = made('(module (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))')
+ADD_TEXT = '(module (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))'
 
-MULTIPLY = made(
-    """(module (import "{0}" "add" (func $add (param i32 i32) (result i32)))
+MULTIPLY_TEXT = """(module (import "{0}" "add" (func $add (param i32 i32) (result i32)))
   (memory (export "memory") 1)
   (data (i32.const 1024) "a memory that is its own")
   (func (export "multiply") (param $left i32) (param $right i32) (result i32)
@@ -50,19 +50,13 @@ MULTIPLY = made(
       (i32.store (i32.const 1024) (call $add (i32.load (i32.const 1024)) (local.get $left)))
       (local.set $right (i32.sub (local.get $right) (i32.const 1)))
       (br $on)))
-    (i32.load (i32.const 1024))))""",
-    ADD,
-)
+    (i32.load (i32.const 1024))))"""
 """By adding as often as it must, in a memory of its own."""
 
-SQUARE = made(
-    """(module (import "{0}" "multiply" (func $multiply (param i32 i32) (result i32)))
-  (func (export "square") (param i32) (result i32) (call $multiply (local.get 0) (local.get 0))))""",
-    MULTIPLY,
-)
+SQUARE_TEXT = """(module (import "{0}" "multiply" (func $multiply (param i32 i32) (result i32)))
+  (func (export "square") (param i32) (result i32) (call $multiply (local.get 0) (local.get 0))))"""
 
-SUM_OF_SQUARES = made(
-    """(module
+SUM_TEXT = """(module
   (import "{0}" "square" (func $square (param i32) (result i32)))
   (import "{1}" "add" (func $add (param i32 i32) (result i32)))
   (memory (export "memory") 1)
@@ -76,12 +70,39 @@ SUM_OF_SQUARES = made(
       (local.set $from (i32.add (local.get $from) (i32.const 1)))
       (br $on)))
     (i32.store (i32.const 0) (local.get $sum))
-    (i64.const 4)))""",
-    SQUARE,
-    ADD,
-)
+    (i64.const 4)))"""
 """The sum of the squares of its input's bytes, as four bytes, little end first. Three levels lie below it: squares are
 products, products are sums."""
+
+
+class Tower(NamedTuple):
+    """The four modules of such a program, from the lowest to the program itself."""
+
+    add: Linked
+    multiply: Linked
+    square: Linked
+    program: Linked
+
+
+def tower(pad_bytes: int = 0, name: str = "") -> Tower:
+    """With `pad_bytes` more in each library, which nothing reads and which differ by `name`: so every network meets
+    modules that it has never seen, as large as need be."""
+    add = padded(made(ADD_TEXT), pad_bytes, name)
+    multiply = padded(made(MULTIPLY_TEXT, add), pad_bytes, name)
+    square = padded(made(SQUARE_TEXT, multiply), pad_bytes, name)
+    return Tower(add, multiply, square, made(SUM_TEXT, square, add))
+
+
+def padded(part: Linked, size: int, name: str) -> Linked:
+    """A custom section at the end (WebAssembly core specification 2.0, section 5.5.3) takes any bytes."""
+    if not size:
+        return part
+    content = b"\x03pad" + hashlib.shake_256(name.encode()).digest(size)
+    head = bytes([*((len(content) >> shift & 0x7F) | 0x80 for shift in (0, 7, 14)), len(content) >> 21])
+    return part._replace(module=part.module + b"\0" + head + content)
+
+
+ADD, MULTIPLY, SQUARE, SUM_OF_SQUARES = tower()
 
 TALLY = made(
     """(module (global $count (mut i32) (i32.const 0))

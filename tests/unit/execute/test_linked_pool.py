@@ -144,9 +144,9 @@ async def test_what_is_no_program_is_refused_by_the_worker(
 async def test_a_worker_forgets_modules_but_never_one_that_is_needed(
     pool_of: MakePool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Room for four modules, programs of three that share one."""
+    """Room for two modules, programs of three that share one."""
     for part in (placement, isolate):
-        monkeypatch.setattr(part, "MODULES_PER_WORKER", 4)
+        monkeypatch.setattr(part, "MODULES_PER_WORKER", 2)
     pool = await pool_of()
     shared = answering(0)
     programs = [answering(2 * number, answering(2 * number - 1, shared), shared) for number in range(1, 6)]
@@ -155,7 +155,7 @@ async def test_a_worker_forgets_modules_but_never_one_that_is_needed(
             ended = await pool.run(task_of(program, b"%d/%d" % (turn, number)))
             assert (ended.status, ended.output[0]) == (Status.SUCCESS, 2 * number)
     (child,) = pool._children
-    assert len(child.modules) <= 4
+    assert len(child.modules) <= 3
 
 
 async def test_all_modules_of_a_program_have_one_compile_clock(pool_of: MakePool) -> None:
