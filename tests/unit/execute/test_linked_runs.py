@@ -28,6 +28,7 @@ from quorate.errors import (
     UnusedDependency,
 )
 from quorate.execute.engine import COMMAND, WASM_PAGE_BYTES, Limits, Task, module_digest
+from quorate.execute.wasm.linking import IMPORT_FUEL, LIBRARY_FUEL
 from quorate.execute.wasm.wasmtime_engine import Ended, WasmtimeEngine, wat_to_wasm
 from quorate.model.trap import Status
 from quorate.model.units import Digest
@@ -208,6 +209,22 @@ def test_fuel_is_one_tank_for_all(run: Run) -> None:
     assert used == run(SUM_OF_SQUARES, stdin=b"fuel").fuel_used
     assert run(SUM_OF_SQUARES, stdin=b"fuel", limits=Limits(fuel=used)).status is Status.SUCCESS
     assert run(SUM_OF_SQUARES, stdin=b"fuel", limits=Limits(fuel=used - 1)).status is Status.OUT_OF_FUEL
+
+
+def test_linking_itself_has_a_price(run: Run) -> None:
+    """For each further module and for each import from one, whatever their code does."""
+    ok = made('(module (func (export "ok")) (func (export "also")))')
+    alone = run(made('(module (func (export "run")))')).fuel_used
+    one = run(made('(module (import "{0}" "ok" (func)) (func (export "run")))', ok))
+    two = run(made('(module (import "{0}" "ok" (func)) (import "{0}" "also" (func)) (func (export "run")))', ok))
+    assert one.fuel_used - alone == LIBRARY_FUEL + IMPORT_FUEL
+    assert two.fuel_used - one.fuel_used == IMPORT_FUEL
+    deeper = made('(module (import "{0}" "ok" (func)) (func (export "run")))', marker(1))
+    price = 2 * LIBRARY_FUEL + 2 * IMPORT_FUEL
+    assert price < run(deeper).fuel_used < price + 100
+    for fuel in (1, price - 1, price):
+        ended = run(deeper, limits=Limits(fuel=fuel))
+        assert (ended.status, ended.fuel_used) == (Status.OUT_OF_FUEL, fuel)
 
 
 def test_what_a_dependency_does_first_is_metered(run: Run) -> None:

@@ -218,6 +218,8 @@ def test_a_dependency_imports_from_dependencies_only(module: str, name: str) -> 
     [
         (GuardLimits(module_bytes=len(SUM_OF_SQUARES.module) + len(SQUARE.module)), "bytes"),
         (GuardLimits(functions=4), "functions"),
+        (GuardLimits(imports=3), "imports"),
+        (GuardLimits(exports=4), "exports"),
     ],
 )
 def test_modules_have_together_what_one_may_have(limits: GuardLimits, what: str) -> None:

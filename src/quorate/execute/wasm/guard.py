@@ -76,6 +76,8 @@ def inspect_together(outlines: Sequence[Outline], limits: GuardLimits = DEFAULT)
     for what, sizes, limit in (
         ("bytes", [found.size_bytes for found in outlines], limits.module_bytes),
         ("functions", [len(found.bodies) for found in outlines], limits.functions),
+        ("imports", [len(found.imports) for found in outlines], limits.imports),
+        ("exports", [len(found.exports) for found in outlines], limits.exports),
         ("tables", [found.tables for found in outlines], limits.tables),
         ("table elements", [found.table_elements_min for found in outlines], limits.table_elements),
     ):

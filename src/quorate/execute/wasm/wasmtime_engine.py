@@ -43,7 +43,7 @@ from quorate.execute.wasm import policy, wasi
 from quorate.execute.wasm.guard import DEFAULT as GUARD_DEFAULT
 from quorate.execute.wasm.guard import GuardLimits, inspect, inspect_together
 from quorate.execute.wasm.linear_memory import LinearMemories
-from quorate.execute.wasm.linking import PREFIX, dependency_named, link_order
+from quorate.execute.wasm.linking import IMPORT_FUEL, LIBRARY_FUEL, dependency_named, link_fuel, link_order
 from quorate.execute.wasm.memory_creator import creator_of
 from quorate.execute.wasm.sections import NUMBERS_FORMAT, Outline
 from quorate.model.trap import Status
@@ -108,6 +108,7 @@ class Program(NamedTuple):
     module: wasmtime.Module
     linked: wasmtime.InstancePre | None
     libraries: tuple[tuple[Digest, Program], ...] = ()
+    link_fuel: int = 0
 
     @property
     def memory_bytes_min(self) -> int:
@@ -143,7 +144,11 @@ def engine_version() -> str:
     """The version that outcomes and fuel depend on: wasmtime's own, and a digest of every setting of ours that they
     see.
     """
-    ours = {"prices": [wasi.CALL_FUEL, wasi.VECTOR_FUEL], "tables": [TABLES_MAX, TABLE_ELEMENTS_MAX], "links": PREFIX}
+    ours = {
+        "prices": [wasi.CALL_FUEL, wasi.VECTOR_FUEL],
+        "tables": [TABLES_MAX, TABLE_ELEMENTS_MAX],
+        "links": [LIBRARY_FUEL, IMPORT_FUEL],
+    }
     seen = {**SETTINGS, **ours}
     digest = blake3.blake3(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:16]
     return f"wasmtime-{wasmtime_version()}+{digest}"
@@ -226,10 +231,15 @@ class WasmtimeEngine:
     def link(self, program: Program, digest: Digest, dependencies: Libraries) -> Program:
         """The program that runs: with its dependencies, all of them, in their order. `digest` is that of its module.
         Raises what `link_order` raises, and TooLarge."""
+        if program.linked is not None and not dependencies:
+            return program
         outlines = {name: library.outline for name, library in dependencies.items()}
         order = link_order(digest, program.outline, outlines)
         inspect_together((program.outline, *outlines.values()), self.guard)
-        return program._replace(libraries=tuple((name, dependencies[name]) for name in order))
+        return program._replace(
+            libraries=tuple((name, dependencies[name]) for name in order),
+            link_fuel=link_fuel(program.outline, outlines.values()),
+        )
 
     def run(self, program: Program, task: Task, dependencies: Libraries = NO_LIBRARIES) -> Ended:
         """Runs `task` in a fresh store. Raises UserError when the profile does not admit it or its modules do not fit
@@ -252,12 +262,14 @@ class WasmtimeEngine:
         limits = task.limits
         if program.memory_bytes_min > limits.memory_bytes:
             return Ended(Status.MEMORY_LIMIT, 0)
+        if program.link_fuel > limits.fuel:
+            return Ended(Status.OUT_OF_FUEL, limits.fuel)
         self._memory.begin(limits.memory_bytes, program.memory_bytes_min)
         store = wasmtime.Store(self._engine)
         try:
             parts = 1 + len(program.libraries)
             store.set_limits(table_elements=TABLE_ELEMENTS_MAX, instances=parts, tables=TABLES_MAX, memories=parts)
-            store.set_fuel(limits.fuel + wasi.FUEL_RESERVE)
+            store.set_fuel(limits.fuel + wasi.FUEL_RESERVE - program.link_fuel)
             ended = self._command(store, program, task) if task.profile == COMMAND else self._pure(store, program, task)
         finally:
             self._session = None
@@ -319,22 +331,25 @@ class WasmtimeEngine:
 
     def _instantiate(self, store: wasmtime.Store, program: Program) -> wasmtime.Instance:
         """Brings the libraries to life, each once and each initialised, then the program itself."""
-        functions: dict[Digest, Any] = {}
+        alive: dict[Digest, wasmtime.Instance] = {}
         for digest, library in program.libraries:
-            instance = self._instance(store, library, functions)
+            alive[digest] = self._instance(store, library, alive)
             if library.outline.function_named("_initialize") == policy.NOTHING:
-                _call(store, instance, "_initialize", (), 0)
-            functions[digest] = instance.exports(store)
-        return self._instance(store, program, functions)
+                _call(store, alive[digest], "_initialize", (), 0)
+        return self._instance(store, program, alive)
 
-    def _instance(self, store: wasmtime.Store, program: Program, functions: Mapping[Digest, Any]) -> wasmtime.Instance:
+    def _instance(
+        self, store: wasmtime.Store, program: Program, alive: Mapping[Digest, wasmtime.Instance]
+    ) -> wasmtime.Instance:
         if program.linked is not None:
             return program.linked.instantiate(store)
         imports = []
         for item in program.outline.imports:
             digest = dependency_named(item.module)
-            own = self._linker.get(store, item.module, item.name) if digest is None else functions[digest][item.name]
-            imports.append(own)
+            if digest is None:
+                imports.append(self._linker.get(store, item.module, item.name))
+            else:
+                imports.append(wasmtime.Func._from_raw(_export(store, alive[digest], item.name).of.func))
         return wasmtime.Instance(store, program.module, imports)
 
     def _trapped(self, store: wasmtime.Store, trap: wasmtime.Trap, limits: Limits) -> Ended:
@@ -406,6 +421,14 @@ def _signed_32(value: int) -> int:
     return value - (1 << 32) if value >= 1 << 31 else value
 
 
+def _export(store: wasmtime.Store, instance: wasmtime.Instance, name: str) -> Any:
+    """One export; the package makes objects of all of them to give one."""
+    item, word = bindings.wasmtime_extern_t(), name.encode()
+    if not bindings.wasmtime_instance_export_get(store._context(), instance._instance, word, len(word), item):
+        raise HostFault(f"the engine does not find {name[:80]!r}")
+    return item
+
+
 def _call(
     store: wasmtime.Store, instance: wasmtime.Instance, name: str, operands: tuple[int, ...], results: int
 ) -> Any:
@@ -414,15 +437,13 @@ def _call(
     The package asks for the function's type and wraps each number on every call, at twice the cost of a whole small
     run. Raises Trap and WasmtimeError as it does.
     """
-    context, item, word = store._context(), bindings.wasmtime_extern_t(), name.encode()
-    if not bindings.wasmtime_instance_export_get(context, instance._instance, word, len(word), item):
-        raise HostFault(f"the engine does not find {name[:80]!r}")
+    item = _export(store, instance, name)
     # Kind 0, which fresh values have, is a 32-bit integer (wasmtime C API, val.h: WASMTIME_I32).
     given, answer = (bindings.wasmtime_val_t * len(operands))(), bindings.wasmtime_val_t()
     for value, operand in zip(given, operands, strict=True):
         value.of.i32 = _signed_32(operand)
     trap = ctypes.POINTER(bindings.wasm_trap_t)()
-    error = bindings.wasmtime_func_call(context, item.of.func, given, len(operands), answer, results, trap)
+    error = bindings.wasmtime_func_call(store._context(), item.of.func, given, len(operands), answer, results, trap)
     if error:
         raise wasmtime.WasmtimeError._from_ptr(error)
     if trap:
