@@ -7,6 +7,10 @@
     │   ├── MalformedModule       a WebAssembly module that does not validate
     │   ├── ForbiddenImport       an import that the profile does not grant
     │   ├── MissingEntry          the entry point is not exported
+    │   ├── MissingDependency     a module is imported that is not among the program's dependencies
+    │   ├── UnusedDependency      a dependency is listed that nothing imports
+    │   ├── DependencyCycle       a module is said to depend on itself
+    │   ├── UnlinkedImport        a dependency does not export what is imported from it
     │   ├── TooLarge              a byte size above its limit
     │   ├── AboveCap              a resource limit above the network's signed cap
     │   ├── ContradictoryOptions  two options that exclude each other
@@ -89,6 +93,22 @@ class ForbiddenImport(UserError):
 
 
 class MissingEntry(UserError):
+    pass
+
+
+class MissingDependency(UserError):
+    pass
+
+
+class UnusedDependency(UserError):
+    pass
+
+
+class DependencyCycle(UserError):
+    pass
+
+
+class UnlinkedImport(UserError):
     pass
 
 

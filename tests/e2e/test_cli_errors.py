@@ -27,6 +27,7 @@ MODULES = {
     "clock.wat": b"""(module (import "wasi_snapshot_preview1" "clock_time_get" (func (param i32 i64 i32) (result i32)))
         (memory (export "memory") 1) (func (export "_start")))""",
     "empty.wat": b"(module)",
+    "needy.wat": f"""(module (import "blake3:{"ab" * 32}" "f" (func)) (func (export "run")))""".encode(),
 }
 ANSWER = ("--wasm", str(guests.ANSWER))
 
@@ -67,6 +68,9 @@ CASES = [
     ("ForbiddenImport", ("--wasm", "{files}/clock.wat"), ("clock_time_get", "fix: ")),
     ("MissingEntry", ("--wasm", "{files}/empty.wat"), ("run",)),
     ("MissingEntry", (*ANSWER, "--entry", "nowhere"), ("entry: ", "nowhere")),
+    ("MissingDependency", ("--wasm", "{files}/needy.wat"), ("dependencies: blake3:abab", "fix: ")),
+    ("UnusedDependency", (*ANSWER, "--dependency", str(guests.REVERSE)), ("dependencies: ", "fix: ")),
+    ("NotWasm", (*ANSWER, "--dependency", "{files}/plain.txt"), ("dependency: ",)),
     ("TooLarge", ("--wasm", str(guests.REVERSE), "--input", "{files}/large.bin", "--private"), ("input: ", "limit: ")),
     ("AboveCap", (*ANSWER, "--memory-mib", "1000"), ("memory", "limit: 268435456", "fix: ")),
     ("AboveCap", (*ANSWER, "--fuel", str(10**12)), ("fuel", "limit: ")),
@@ -74,6 +78,10 @@ CASES = [
     ("ContradictoryOptions", (*ANSWER, "--proof", "trust", "--replication", "3"), ("replication: ", "fix: ")),
     ("ContradictoryOptions", (*ANSWER, "--tier", "light", "--memory-mib", "64"), ("memory", "limit: ")),
     ("ContradictoryOptions", (*ANSWER, "--arg", "word"), ("arguments: ",)),
+    ("InvalidField", (*ANSWER, "--cpu-cores", "0"), ("cpu-cores: ", "limit: ", "fix: ")),
+    ("InvalidField", (*ANSWER, "--bandwidth-kib", "-1"), ("bandwidth-kib: ", "limit: ")),
+    ("ContradictoryOptions", (*ANSWER, "--gpu-units", "1"), ("gpu_units: ", "fix: ")),
+    ("ContradictoryOptions", (*ANSWER, "--storage-mib", "1"), ("storage_bytes: ", "limit: ", "--output-kib")),
     ("InvalidField", (*ANSWER, "--run-seconds", "0"), ("run-seconds: ", "limit: ")),
     ("InvalidField", (*ANSWER, "--allow", "enclave"), ("allow: ", "sim-")),
     ("CohortTooLarge", (*ANSWER, "--replication", "5"), ("5 ",)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,16 +11,16 @@ from tests.support import crashing_process, guests
 from tests.support.capture import read_wire_log
 from tests.support.crashes import accounted
 from tests.support.network import Network, until
+from tests.support.stored_blobs import asked_for, blob_path, spoil
 
 from quorate import Draft, Job, Quorate, ResourceLimits
 from quorate.crypto.digests import blob_digest
-from quorate.model.units import DIGEST_BYTES, MIB
+from quorate.model.units import MIB
 from quorate.node.fetching import RANGE_BYTES
 
 WIRE_LOG = True
 SIZE = 5 * MIB + 12_345
 FOURTH = "provider-4"
-REQUEST = struct.Struct(">32sQI")
 
 
 @pytest.fixture(autouse=True)
@@ -39,27 +38,6 @@ def private(data: bytes) -> Draft:
     limits = ResourceLimits(output_bytes=8 * MIB)
     draft = Job.builder().wasm(guests.REVERSE).private_input(data).with_ownership_proof()
     return draft.limits(limits).replication(3).build()
-
-
-def asked_for(network: Network, name: str, digest: bytes, after: int = 0) -> list[int]:
-    """The offsets at which a node asked its peers for this blob, in order; `after` leaves out earlier payloads."""
-    offsets = []
-    for payload in read_wire_log(network.home / name / "wire.log")[after:]:
-        if len(payload) == 1 + DIGEST_BYTES + REQUEST.size:
-            wanted, offset, _ = REQUEST.unpack_from(payload, 1 + DIGEST_BYTES)
-            if wanted == digest:
-                offsets.append(offset)
-    return offsets
-
-
-def blob_path(network: Network, name: str, digest: bytes) -> Path:
-    return network.home / name / "blobs" / digest.hex()[:2] / digest.hex()[2:]
-
-
-def spoil(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(bytes(data))
 
 
 def test_a_large_private_job(network: Network, client: Quorate) -> None:

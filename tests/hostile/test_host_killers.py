@@ -201,8 +201,8 @@ def test_8_and_9_host_calls_never_raise_and_check_every_pointer():
     ended = engine.run(engine.compile(module), task(module, profile=COMMAND))
     assert (ended.status, ended.output) == (Status.SUCCESS, b"")
     assert wasmtime._func.LAST_EXCEPTION is None
-    memory = wasmtime_engine.LinearMemory()
-    memory.begin(MIB)
+    memory = wasmtime_engine.LinearMemories()
+    memory.begin(MIB, 65_536)
     handle = memory.create(65_536, 0, 65_536)
     assert memory.read(-1, 1) is memory.read(0, -1) is memory.read(65_535, 2) is memory.read(65_537, 0) is None
     assert memory.read(65_536, 0) == b""

@@ -25,6 +25,7 @@ from quorate.model.network import Account, Caps, Genesis, Windows
 from quorate.model.offer import Offer, Prices
 from quorate.model.policy import Policy, Proof, Timeouts
 from quorate.model.program import Program
+from quorate.model.resources import PLAIN
 from quorate.model.transaction import PostOffer
 from quorate.model.units import MIB, Digest, Fuel, MicroCredits, Millis, NodeId
 
@@ -172,6 +173,10 @@ def offer_of(network: Digest, provider: NodeId, index: int, shared: int) -> Offe
         region="here",
         memory_bytes_max=256 * MIB,
         fuel_max=Fuel(10**10),
+        cpu_cores=2,
+        storage_bytes=1 << 30,
+        stated_bandwidth_bytes_per_s=0,
+        gpu_units=0,
         slots=4,
         issued_ms=Millis(START_MS - 1_000),
         expires_ms=Millis(START_MS + 7 * 24 * 3_600_000),
@@ -208,6 +213,7 @@ def job_of(fleet: Fleet, place: int, asked: Asked, nonce: bytes) -> Job:
         input_media="",
         output_media="",
         limits=LIMITS,
+        resources=PLAIN,
         elements=1,
         result_key=result_key() if owner else b"",
         ownership_key=owner.public if owner else b"",

@@ -125,7 +125,7 @@ def _of_map(anatomy: Anatomy, path: tuple[str | int, ...], owner: str) -> Iterat
     if len(entries) > 1:
         yield Fault("wrong_key_order", _swapped(anatomy, entries[-2], entries[-1]), ENCODING)
     yield Fault("key_not_text", (more, Edit(span.body, 0, b"\x00\x00")), ENCODING)
-    unknown = "z" * 24
+    unknown = "z" * max(24, *(entry.key.end - entry.key.body for entry in entries))  # the last key of all
     yield Fault("unknown_field", (more, Edit(span.end, 0, text(unknown) + NULL)), f"{prefix}{unknown}")
     for entry in entries:
         name = anatomy.data[entry.key.body : entry.key.end].decode()

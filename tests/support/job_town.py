@@ -62,6 +62,7 @@ from quorate.model.outcome import Receipt
 from quorate.model.output import Log, Output
 from quorate.model.policy import Policy, Proof, Timeouts
 from quorate.model.program import Program
+from quorate.model.resources import PLAIN
 from quorate.model.settlement import Settlement
 from quorate.model.signature import SALT_BYTES, Signature
 from quorate.model.transaction import CloseForced, OpenEscrow, PostOffer
@@ -221,6 +222,10 @@ class Town:
             region="local",
             memory_bytes_max=256 * MIB,
             fuel_max=10**10,
+            cpu_cores=2,
+            storage_bytes=1 << 30,
+            stated_bandwidth_bytes_per_s=0,
+            gpu_units=0,
             slots=2,
             issued_ms=self.now,
             expires_ms=self.now + 7 * 86_400_000,
@@ -247,6 +252,7 @@ class Town:
             input_media="",
             output_media="",
             limits=LIMITS,
+            resources=PLAIN,
             elements=1,
             result_key=b"",
             ownership_key=b"",

@@ -35,6 +35,7 @@ from quorate.model.network import Account, Caps, Genesis, Windows
 from quorate.model.offer import Offer, Prices
 from quorate.model.policy import Policy, Proof, Timeouts
 from quorate.model.program import Program
+from quorate.model.resources import PLAIN
 from quorate.model.signature import Signature
 from quorate.model.transaction import Cancel, ForceCommit, ForceReveal, ForceRound, OpenEscrow, PostOffer, Settle
 from quorate.model.units import Digest, NodeId
@@ -204,6 +205,10 @@ class World:
             region="",
             memory_bytes_max=1 << 30,
             fuel_max=10**12,  # type: ignore[arg-type]
+            cpu_cores=2,
+            storage_bytes=1 << 30,
+            stated_bandwidth_bytes_per_s=0,
+            gpu_units=0,
             slots=1,
             issued_ms=self.now,  # type: ignore[arg-type]
             expires_ms=self.now + 10_000_000,  # type: ignore[arg-type]
@@ -250,6 +255,7 @@ class World:
             input_media="",
             output_media="",
             limits=LIMITS,
+            resources=PLAIN,
             elements=1,
             result_key=b"",
             ownership_key=b"",

@@ -198,7 +198,9 @@ def _unbound(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:
 
 
 def _of_program(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:
-    return {"entry": made["entry"] or "run", "profile": "command" if full else "pure", "kind": "wasm"}
+    profile, kind = ("command" if full else "pure"), "wasm"
+    dependencies = tuple(sorted(made["dependencies"]))
+    return {"entry": made["entry"] or "run", "profile": profile, "kind": kind, "dependencies": dependencies}
 
 
 def _of_proof(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:

@@ -10,34 +10,27 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from quorate.api.calls import Called, called
 from quorate.api.elements import Given, packed
+from quorate.api.programs import check_use, linked, outline_of, program_of
+from quorate.api.sources import Source, content_of, module_of
 from quorate.crypto.digests import blob_digest, digest
 from quorate.errors import (
     ContradictoryOptions,
-    ForbiddenImport,
     InvalidField,
-    MalformedModule,
-    MissingEntry,
     PolicyRefused,
-    TooLarge,
-    UnreadableFile,
 )
-from quorate.execute.wasm.guard import DEFAULT as GUARD
-from quorate.execute.wasm.guard import inspect
-from quorate.execute.wasm.policy import BUFFER_ENTRY, ENTRY_DEFAULT, check_program, takes_buffer
-from quorate.execute.wasm.sections import Outline
-from quorate.execute.wasm.wasi import MODULE
+from quorate.execute.wasm.linking import import_name
 from quorate.model import job as model
 from quorate.model.call import ContractCall
 from quorate.model.media import is_of_media, require_media
 from quorate.model.policy import Policy, Proof, Timeouts
-from quorate.model.program import TIER_LIMITS, Program
+from quorate.model.program import DEPENDENCIES_MAX, TIER_LIMITS, Program
+from quorate.model.resources import PLAIN, Resources, asked, require_use
 from quorate.model.transaction import ContractHead
 from quorate.model.units import AMOUNT_MAX, COHORT_MAX, Digest, Fuel, MicroCredits, Millis
 
@@ -46,13 +39,12 @@ BUDGET_DEFAULT_MICRO = 100_000_000
 MATCH_MS, TRANSFER_MS, VERIFY_MS = 30_000, 300_000, 60_000
 ARRAY_RUN_MS = 600_000
 """How long all elements of an array may take unless `timeouts` says otherwise."""
-ARGUMENT_BYTES_MAX = 32 << 10
 EXPIRY_SLACK_MS = 600_000
 ROUNDS = 3
+REGIONS_MAX = 16
 PROTECTIONS = ("commitment", "encryption", "ownership_proof")
 
 Method = Literal["trust", "rerun", "quorum"]
-Source = bytes | bytearray | str | os.PathLike[str]
 
 
 class ResourceLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,11 +77,13 @@ class ResourceLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A job before it is sealed; the `input` of several `elements` is packed. `protections` are those of a private
+    """A job before it is sealed; `dependencies` are the modules that the program lists, in its order; the `input` of
+    several `elements` is packed. `protections` are those of a private
     input: all three, or the draft is refused."""
 
     program: Program
     module: bytes = field(repr=False)
+    dependencies: tuple[bytes, ...] = field(repr=False)
     input: bytes = field(repr=False)
     elements: int
     private: bool
@@ -98,6 +92,7 @@ class Draft:
     input_media: str
     output_media: str
     limits: model.ResourceLimits
+    resources: Resources
     proof: Proof
     budget_micro: MicroCredits
     timeouts: Timeouts
@@ -123,12 +118,20 @@ class Draft:
             )
 
     @property
+    def modules(self) -> dict[Digest, bytes]:
+        """All bytes of the program, by their digests."""
+        return {
+            self.program.digest: self.module,
+            **dict(zip(self.program.dependencies, self.dependencies, strict=True)),
+        }
+
+    @property
     def fingerprint(self) -> Digest:
         """Equal drafts, equal fingerprints. It stays with the client: it covers the plaintext."""
         rest = {
             name: getattr(self, name)
             for name in self.__dataclass_fields__
-            if name not in ("module", "input", "protections")
+            if name not in ("module", "dependencies", "input", "protections")
         }
         return digest("draft", msgspec.json.encode(rest, order="deterministic"), blob_digest(self.input))
 
@@ -146,6 +149,7 @@ class Builder:
 
     def __init__(self) -> None:
         self._module: bytes | None = None
+        self._dependencies: dict[Digest, bytes] = {}
         self._input: Given | None = None
         self._called: Called | None = None
         self._protections: set[str] = set()
@@ -173,7 +177,25 @@ class Builder:
 
     def wasm(self, module: Source) -> Builder:
         """The module: its bytes, a path, or WebAssembly text."""
-        self._module = _module(module)
+        self._module = module_of(module, "wasm")
+        return self
+
+    def dependency(self, module: Source) -> Builder:
+        """A module that the program or another dependency imports from, as `blake3:` and the digest of its bytes; up to
+        sixteen, each given once."""
+        code = module_of(module, "dependency")
+        if blob_digest(code) in self._dependencies:
+            raise ContradictoryOptions(
+                f"{import_name(blob_digest(code))} is given twice", field="dependency", fix="give each module once"
+            )
+        if len(self._dependencies) >= DEPENDENCIES_MAX:
+            raise InvalidField(
+                f"more than {DEPENDENCIES_MAX}",
+                field="dependency",
+                limit=str(DEPENDENCIES_MAX),
+                fix="link some of them",
+            )
+        self._dependencies[blob_digest(code)] = code
         return self
 
     def entry(self, name: str) -> Builder:
@@ -217,6 +239,19 @@ class Builder:
 
     def limits(self, limits: ResourceLimits | model.ResourceLimits) -> Builder:
         self._limits = ResourceLimits(**msgspec.structs.asdict(limits))
+        return self
+
+    def resources(
+        self,
+        *,
+        cpu_cores: int | None = None,
+        storage_bytes: int | None = None,
+        bandwidth_bytes_per_s: int | None = None,
+        gpu_units: int | None = None,
+    ) -> Builder:
+        """What the executor's machine must have at least. Matched against what offers say, not enforced in a run."""
+        given = {"cpu_cores": cpu_cores, "storage_bytes": storage_bytes, "gpu_units": gpu_units}
+        self._rest["resources"] = asked({**given, "bandwidth_bytes_per_s": bandwidth_bytes_per_s})
         return self
 
     def tier(self, wasm_tier: Literal["light", "full"]) -> Builder:
@@ -269,6 +304,10 @@ class Builder:
         return self
 
     def regions(self, *names: str) -> Builder:
+        """Only providers in one of these regions, by their own word."""
+        if len(names) > REGIONS_MAX or len(set(names)) < len(names) or not all(0 < len(name) <= 128 for name in names):
+            limit = f"{REGIONS_MAX} different names of 1 to 128 characters"
+            raise InvalidField(repr(names)[:80], field="regions", limit=limit, fix="name each region once")
         self._rest["regions"] = names
         return self
 
@@ -304,21 +343,27 @@ class Builder:
             raise InvalidField("missing", field="wasm", fix="give a module: .wasm(bytes or path)")
         given = self._input or Given(False, b"", 1, False)
         limits, rest = self._limited(given.elements), dict(self._rest)
-        outline = _outline(self._module)
-        program = _program(self._module, outline, rest.pop("entry", ""), self._tier)
-        _check_use(program, outline, given.has_bytes, rest.get("arguments", ()))
+        outline = outline_of(self._module, "module")
+        program = program_of(self._module, outline, rest.pop("entry", ""), self._tier)
+        program = linked(program, outline, self._dependencies)
+        check_use(program, outline, given.has_bytes, rest.get("arguments", ()))
         _check_media(given.items, rest.get("input_media", ""), rest.get("output_media", ""))
         if given.elements > 1:
             model.require_bounded_sums(limits, given.elements)
+        resources = rest.pop("resources", PLAIN)
+        stored_bytes = len(self._module) + len(given.content) + given.elements * limits.output_bytes
+        require_use(resources, program.kind, stored_bytes)
         timeouts = self._clocks(limits, given.elements)
         return Draft(
             program=program,
             module=self._module,
+            dependencies=tuple(self._dependencies[digest] for digest in program.dependencies),
             input=given.content,
             elements=given.elements,
             private=given.private,
             protections=frozenset(self._protections),
             limits=limits,
+            resources=resources,
             proof=self._dial(),
             timeouts=timeouts,
             **{**_defaults(timeouts), **rest},
@@ -328,19 +373,23 @@ class Builder:
         for name, given in (("wasm", self._module), ("input", self._input), ("limits", self._limits)):
             if given is not None:
                 raise ContradictoryOptions("given to a call of a contract", field=name, fix="leave it out")
-        timeouts = self._clocks(parts.limits, 1)
+        timeouts, rest = self._clocks(parts.limits, 1), dict(self._rest)
+        resources = rest.pop("resources", PLAIN)
+        require_use(resources, parts.program.kind, len(parts.input) + parts.limits.output_bytes)
         return Draft(
             program=parts.program,
             module=b"",  # the node that told the head has it
+            dependencies=(),
             input=parts.input,
             elements=1,
             private=False,
             protections=frozenset(self._protections),
             limits=parts.limits,
+            resources=resources,
             proof=self._dial(),
             timeouts=timeouts,
             call=parts.call,
-            **{**_defaults(timeouts), **self._rest},
+            **{**_defaults(timeouts), **rest},
         )
 
     def _limited(self, elements: int) -> model.ResourceLimits:
@@ -399,116 +448,8 @@ def _defaults(timeouts: Timeouts) -> dict[str, Any]:
     }
 
 
-def _module(source: Source) -> bytes:
-    """The module's bytes; text (WAT) is translated."""
-    text = isinstance(source, str) and source.lstrip().startswith(("(", ";;"))
-    given = source.encode() if text and isinstance(source, str) else _path(source)
-    data = content_of(given, "wasm", GUARD.module_bytes)
-    return _from_text(data) if data.lstrip()[:1] in (b"(", b";") else data
-
-
-def _path(source: Source) -> bytes | bytearray | os.PathLike[str]:
-    return Path(source) if isinstance(source, str) else source
-
-
-def _outline(module: bytes) -> Outline:
-    try:
-        return inspect(module)
-    except (MalformedModule, TooLarge) as fault:
-        cut = "build it again, or copy it again if it was cut short"
-        fault.fix = fault.fix or (cut if isinstance(fault, MalformedModule) else "build a smaller module")
-        raise
-
-
-def _from_text(text: bytes) -> bytes:
-    import wasmtime
-
-    try:
-        return bytes(wasmtime.wat2wasm(text.decode()))
-    except (wasmtime.WasmtimeError, UnicodeDecodeError) as fault:
-        raise MalformedModule(f"not WebAssembly text: {_said(fault)}", field="wasm", fix="mend the text") from None
-
-
-def _said(fault: Exception) -> str:
-    """The first line of what the translator says, and where: `expected `)` at 2:22`."""
-    what, *more = str(fault).splitlines()
-    place = next((line.rpartition("<anon>:")[2] for line in more if "<anon>:" in line), "")
-    return f"{what} at line {place.replace(':', ', column ')}" if place else what
-
-
-def content_of(source: bytes | bytearray | os.PathLike[str], name: str, bytes_max: int) -> bytes:
-    """The bytes given or those of the file, never more than `bytes_max`."""
-    if isinstance(source, (bytes, bytearray)):
-        data = bytes(source)
-    elif isinstance(source, os.PathLike):
-        data = _read(Path(source), name, bytes_max)
-    else:
-        raise InvalidField(
-            f"a {type(source).__name__}", field=name, limit="bytes or a path", fix="encode text, or give a Path"
-        )
-    if len(data) > bytes_max:
-        raise TooLarge(f"{len(data)} bytes or more", field=name, limit=f"{bytes_max} bytes", fix="give less, in parts")
-    return data
-
-
-def _read(path: Path, name: str, bytes_max: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(bytes_max + 1)
-    except OSError as fault:
-        raise UnreadableFile(f"{path}: {fault.strerror}", field=name, fix="name a file that you can read") from None
-
-
-def _program(module: bytes, outline: Outline, entry: str, tier: Literal["none", "light", "full"]) -> Program:
-    profile = _profile(outline)
-    try:
-        check_program(outline, profile, entry)
-    except ForbiddenImport as fault:
-        if profile == "command":
-            fault.fix = "build the module without it"  # a job has no way to grant a capability
-        raise
-    return Program(
-        kind="wasm",
-        digest=blob_digest(module),
-        size_bytes=len(module),
-        profile=profile,
-        entry=entry or ENTRY_DEFAULT[profile],
-        wasm_tier=tier,
-        dependencies=(),
-    )
-
-
-def _profile(outline: Outline) -> Literal["pure", "command"]:
-    """What the module's imports ask for: nothing is `pure`, WASI is `command`; anything else is refused by the
-    profile's check."""
-    if any(item.module == MODULE for item in outline.imports):
-        return "command"
-    if outline.imports or outline.function_named("run") is not None:
-        return "pure"
-    return "command" if outline.function_named("_start") is not None else "pure"
-
-
 def _check_media(items: Iterable[bytes], input_media: str, output_media: str) -> None:
     require_media(input_media, "input-type")
     require_media(output_media, "output-type")
     if not all(is_of_media(item, input_media) for item in items):
         raise InvalidField(f"the input is no {input_media}", field="input", fix="mend it, or leave its type out")
-
-
-def _check_use(program: Program, outline: Outline, has_input: bool, arguments: tuple[str, ...]) -> None:
-    if program.profile == "pure" and has_input and not takes_buffer(outline, program.entry):
-        raise InvalidField(
-            f"{program.entry} takes no input", field="input", fix=f"export {program.entry} as {BUFFER_ENTRY}"
-        )
-    if program.profile == "pure" and arguments:
-        raise ContradictoryOptions(
-            "the pure profile takes none", field="arguments", fix="build the program as a WASI command"
-        )
-    if len(arguments) > 64 or sum(len(item.encode()) for item in arguments) > ARGUMENT_BYTES_MAX:
-        raise InvalidField(
-            "too many or too long", field="arguments", limit=f"64, {ARGUMENT_BYTES_MAX} bytes", fix="use the input"
-        )
-    if any("\0" in item for item in arguments):
-        raise InvalidField("an argument holds a NUL byte", field="arguments", fix="use the input")
-    if not program.entry or len(program.entry) > 128:
-        raise MissingEntry(f"{program.entry[:40]!r}", field="entry", limit="1 to 128 characters", fix="name an export")

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 WHAT = Group("What runs", sort_key=1)
 CHECKED = Group("Privacy and proof", sort_key=2)
 LIMITS = Group("Limits", sort_key=3)
-CLOCKS = Group("Clocks and money", sort_key=4)
+NEEDS = Group("The machine it runs on: matched with offers, not enforced", sort_key=4)
+CLOCKS = Group("Clocks and money", sort_key=5)
 EVERYWHERE = Group("Everywhere", sort_key=8)
 
 STANDARD_INPUT = Path("-")
@@ -35,6 +36,8 @@ OPTION_OF_FIELD = {
     "memory_bytes": "--memory-mib",
     "run_ms": "--run-seconds",
     "output_bytes": "--output-kib",
+    "storage_bytes": "--storage-mib",
+    "bandwidth_bytes_per_s": "--bandwidth-kib",
     "fuel": "--fuel",
     "replicas": "--replication",
     "match_ms": "--match-seconds",
@@ -63,6 +66,8 @@ class JobOptions:
 
     wasm: Annotated[Path, Parameter(group=WHAT)]
     """The program: a WebAssembly module, or its text form (.wat)."""
+    dependency: Annotated[tuple[Path, ...], Parameter(group=WHAT)] = ()
+    """A module that the program imports from by content (blake3:DIGEST); may be given several times, up to 16."""
     input: Annotated[Path | None, Parameter(group=WHAT, allow_leading_hyphen=True)] = None
     """The input file; - is standard input. Without it the input is empty."""
     array: Annotated[Path | None, Parameter(group=WHAT, allow_leading_hyphen=True)] = None
@@ -104,6 +109,17 @@ class JobOptions:
     output_kib: Annotated[int | None, Parameter(group=LIMITS)] = None
     """Output of the guest in KiB (default 1024)."""
 
+    cpu_cores: Annotated[int | None, Parameter(group=NEEDS)] = None
+    """Cores that the machine must have (default 1)."""
+    storage_mib: Annotated[int | None, Parameter(group=NEEDS)] = None
+    """Free storage that the machine must have, in MiB."""
+    bandwidth_kib: Annotated[int | None, Parameter(group=NEEDS)] = None
+    """Bandwidth that the machine's operator must state, in KiB per second; nothing measures it."""
+    gpu_units: Annotated[int | None, Parameter(group=NEEDS)] = None
+    """GPUs that the machine must have. Refused for WebAssembly, which cannot reach one."""
+    region: Annotated[tuple[str, ...], Parameter(group=NEEDS)] = ()
+    """A region the job may run in; may be given several times. Without it all are allowed."""
+
     match_seconds: Annotated[float | None, Parameter(group=CLOCKS)] = None
     """How long finding providers and opening the escrow may take (default 30)."""
     transfer_seconds: Annotated[float | None, Parameter(group=CLOCKS)] = None
@@ -120,8 +136,11 @@ def draft_of(options: JobOptions) -> Draft:
 
     _refuse_contradictions(options)
     builder = Job.builder().wasm(options.wasm)
+    for path in options.dependency:
+        builder.dependency(path)
     _give_input(builder, options)
     builder.limits(_limits(options)).timeouts(**_clocks(options))
+    builder.resources(**_resources(options)).regions(*options.region)
     if options.tier:
         builder.tier(options.tier)
     if options.entry:
@@ -166,8 +185,8 @@ def _give_input(builder: Builder, options: JobOptions) -> None:
 
 
 def _give_array(builder: Builder, source: Path, private: bool) -> None:
-    from quorate.api.builder import content_of
     from quorate.api.elements import lines_of
+    from quorate.api.sources import content_of
     from quorate.model.job import INPUT_BYTES_MAX
 
     data = _standard_input("array") if source == STANDARD_INPUT else content_of(source, "array", INPUT_BYTES_MAX)
@@ -203,6 +222,17 @@ def _limits(options: JobOptions) -> ResourceLimits:
     if options.output_kib is not None:
         given["output_bytes"] = _amount("output-kib", options.output_kib, 1 << 10)
     return ResourceLimits(**given)
+
+
+def _resources(options: JobOptions) -> dict[str, int]:
+    """Those given, by their fields."""
+    given: dict[str, tuple[str, int | None, int]] = {
+        "cpu_cores": ("cpu-cores", options.cpu_cores, 1),
+        "storage_bytes": ("storage-mib", options.storage_mib, 1 << 20),
+        "bandwidth_bytes_per_s": ("bandwidth-kib", options.bandwidth_kib, 1 << 10),
+        "gpu_units": ("gpu-units", options.gpu_units, 1),
+    }
+    return {field: _amount(name, count, unit) for field, (name, count, unit) in given.items() if count is not None}
 
 
 def _clocks(options: JobOptions) -> dict[str, int]:

@@ -190,6 +190,11 @@ class Notary:
             raise PolicyRefused(
                 f"member {name} simulates {min(not_allowed)}", field="allow", fix=f"allow {min(not_allowed)} by name"
             )
+        regions = job.core.regions
+        if regions and offer.region not in regions:
+            raise PolicyRefused(f"member {name} is in {offer.region}", field="regions", limit=", ".join(regions))
+        if lacking := offer.lacks(job.core.resources):
+            raise PolicyRefused(f"member {name} has {lacking}", field="resources", fix="ask for less")
         if not set(policy.jail_layers_min) <= set(offer.isolation):
             raise PolicyRefused(
                 f"member {name} lacks a jail layer", field="jail_layers_min", limit=", ".join(policy.jail_layers_min)

@@ -131,6 +131,7 @@ def _core(draft: Draft, parties: Parties, now_ms: Millis, public: _Public) -> Jo
         input_media=draft.input_media,
         output_media=draft.output_media,
         limits=draft.limits,
+        resources=draft.resources,
         elements=draft.elements,
         result_key=public.result_key,
         ownership_key=public.ownership_key,

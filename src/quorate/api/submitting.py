@@ -145,7 +145,7 @@ class Submitter:
             raise
         if accepted.jobs != tuple(job.job_id for job in sealed):
             raise QuorateError("the node answered with other job ids", fix="use one version on both sides")
-        self._there.update(draft.program.digest for draft in drafts)
+        self._there.update(digest for draft in drafts for digest in draft.modules)
         self._finish(job.job_id for job in sealed if job.keys is None)
         return accepted
 
@@ -171,14 +171,17 @@ class Submitter:
             self._keyring.forget(key)
 
     async def _send_blobs(self, drafts: Sequence[Draft], sealed: Sequence[SealedJob]) -> tuple[bytes, ...]:
-        """Puts the large blobs that the node lacks; returns the small ones that go along."""
-        programs = {draft.program.digest: draft.module for draft in drafts if draft.program.digest not in self._there}
+        """Puts the large blobs that the node lacks; returns the small ones that go along. Dependencies are put by
+        themselves: so many of them might not fit into one submission."""
+        modules = {digest: code for draft in drafts for digest, code in draft.modules.items()}
+        programs = {digest: code for digest, code in modules.items() if digest not in self._there}
+        libraries = {digest for draft in drafts for digest in draft.program.dependencies}
         inputs = {blob_digest(job.blob): job.blob for job in sealed}
         large = {digest: blob for digest, blob in inputs.items() if len(blob) > INLINE_BYTES_MAX}
         missing = await self._missing(programs | large)
         inline = [blob for digest, blob in inputs.items() if digest not in large]
         for digest, blob in missing.items():
-            if len(blob) > INLINE_BYTES_MAX:
+            if len(blob) > INLINE_BYTES_MAX or digest in libraries:
                 await self._courier.put(digest, blob)
             else:
                 inline.append(blob)

@@ -22,9 +22,10 @@ _REFUSALS = {kind.__name__: kind for kind in errors.UserError.__subclasses__()}
 
 def order(number: int, task: Task) -> frames.Run:
     """The frame that starts `task`."""
+    dependencies = tuple(module.digest for module in task.dependencies)
     parts = (
         number, task.digest, task.id, task.profile, task.entry, task.args, task.stdin, task.world,
-        task.limits, task.capabilities,
+        task.limits, task.capabilities, dependencies,
     )  # fmt: skip
     return frames.RunBatch(*parts, task.inputs) if isinstance(task, Batch) else frames.Run(*parts)
 

@@ -49,10 +49,11 @@ class Ticket:
 class Step:
     """One thing a worker has been asked to do, in order. The clock of a step runs while it is the first of its worker.
 
-    `ticket` is None once the step is void (withdrawn), and for a compilation that no task waits for.
+    `ticket` is None once the step is void (withdrawn), and for a compilation that no task waits for. `needs` are the
+    modules that the worker must not forget before it.
     """
 
-    __slots__ = ("digest", "limit_s", "loads", "number", "ticket", "wants_artefact")
+    __slots__ = ("digest", "limit_s", "loads", "needs", "number", "ticket", "wants_artefact")
 
     def __init__(self, number: int, ticket: Ticket | None, digest: bytes, limit_s: float) -> None:
         self.number = number
@@ -60,6 +61,7 @@ class Step:
         self.digest = digest
         self.limit_s = limit_s
         self.loads = False
+        self.needs = frozenset((digest,) if ticket is None else (module.digest for module in ticket.task.modules))
         self.wants_artefact = False
 
 

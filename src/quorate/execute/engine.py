@@ -5,7 +5,7 @@ Limits are declared up front and enforced. Defaults and tiers: the design, secti
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import blake3
 import msgspec
@@ -61,6 +61,13 @@ FULL = Limits(memory_bytes=256 * MIB, fuel=10**10, run_ms=30_000)
 TIERS = {"light": LIGHT, "full": FULL}
 
 
+class Module(NamedTuple):
+    """A module's bytes under their BLAKE3-256."""
+
+    digest: Digest
+    code: bytes
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """One run to do. `id` is the caller's name for it, unique among the runs under way.
 
@@ -68,6 +75,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     empty means the profile's own (`run` or `_start`). `capabilities` are the deterministic stand-ins granted to the
     command profile. A call of a contract has its encoded `CallArguments` as `stdin` and in `world` an encoded
     `CallWorld`; its output is an encoded `CallOutcome`.
+    command profile. `dependencies` are all modules that this one and they themselves import from.
     """
 
     id: bytes
@@ -80,6 +88,12 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     world: bytes = b""
     limits: Limits = DEFAULT
     capabilities: frozenset[str] = frozenset()
+    dependencies: tuple[Module, ...] = ()
+
+    @property
+    def modules(self) -> tuple[Module, ...]:
+        """All that the run needs, its own module last."""
+        return (*self.dependencies, Module(self.digest, self.module))
 
 
 class Batch(Task, frozen=True, kw_only=True):

@@ -43,6 +43,8 @@ class Load(Frame, frozen=True):
 
 
 class Run(Frame, frozen=True):
+    """Run a module that was loaded; `dependencies` are the digests of others that were, and are part of the program."""
+
     number: int
     digest: bytes
     id: bytes
@@ -53,6 +55,7 @@ class Run(Frame, frozen=True):
     world: bytes
     limits: Limits
     capabilities: frozenset[str]
+    dependencies: tuple[bytes, ...]
 
 
 class RunBatch(Run, frozen=True):

@@ -2,7 +2,7 @@
 the guests do.
 
 * One clock per job. It starts when the guest starts, is the pool's, and ends with SIGKILL. Compilation has a clock of
-  its own.
+  its own, for all modules of the program together.
 * Order. Tasks start in the order of `run`. A worker is handed more than one task only while the tasks ahead have been
   quick so far; what waits behind a guest that turns out slow is withdrawn and given to the next free worker.
 * A worker that ended in any way but idly is replaced. A failure is reported after the process is gone, never before.
@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from quorate.errors import AboveCap, InvalidField, MalformedBytes, UnsupportedMachine, WorldError
 from quorate.execute import answers, frames, jail
 from quorate.execute.child import Child, ChildSettings, Step, Ticket
-from quorate.execute.engine import Execution, Task, module_digest
+from quorate.execute.engine import Execution, Module, Task, module_digest
 from quorate.execute.placement import MODULES_PER_WORKER, PoolSettings, Speeds, pick, slots_default, to_forget
 from quorate.execute.wasm.artefacts import ArtefactStore
 from quorate.model.trap import Status
@@ -173,12 +173,17 @@ class WorkerPool:
         memory_bytes_max = self._settings.memory_bytes_max
         if task.limits.memory_bytes > memory_bytes_max:
             raise AboveCap(f"{task.limits.memory_bytes} bytes", field="memory_bytes", limit=f"{memory_bytes_max} bytes")
-        if self._verified.get(task.digest) is not task.module:
-            if module_digest(task.module) != task.digest:
-                raise MalformedBytes("the module does not have the digest that the task names", field="module")
-            if len(self._verified) >= MODULES_PER_WORKER:
-                self._verified.clear()
-            self._verified[task.digest] = task.module
+        for module in task.modules:
+            self._verify(module, "module" if module.digest == task.digest else "dependencies")
+
+    def _verify(self, module: Module, field: str) -> None:
+        if self._verified.get(module.digest) is module.code:
+            return
+        if module_digest(module.code) != module.digest:
+            raise MalformedBytes("the module does not have the digest that the task names", field=field)
+        if len(self._verified) >= MODULES_PER_WORKER:
+            self._verified.clear()
+        self._verified[module.digest] = module.code
 
     def _dispatch(self) -> None:
         while self._queue and not self._closed:
@@ -201,10 +206,11 @@ class WorkerPool:
     def _assign(self, child: Child, ticket: Ticket) -> None:
         task = ticket.task
         behind = bool(child.steps)
-        if task.digest in child.modules:
-            child.modules.move_to_end(task.digest)
-        else:
-            self._send_module(child, ticket)
+        for module in task.modules:
+            if module.digest in child.modules:
+                child.modules.move_to_end(module.digest)
+            else:
+                self._send_module(child, ticket, module)
         step = Step(self._next(), ticket, task.digest, answers.limit_s(task))
         child.steps.append(step)
         child.runs_sent += 1
@@ -214,17 +220,17 @@ class WorkerPool:
         elif self._nudge is None:
             self._nudge = asyncio.get_running_loop().call_later(SLOW_AFTER_S, self._take_back_from_slow)
 
-    def _send_module(self, child: Child, ticket: Ticket) -> None:
-        task = ticket.task
-        for digest in to_forget(child, len(task.module)):
-            del child.modules[digest]
-            child.send(frames.Forget(digest))
-        artefact = self._artefacts.read(task.digest, self._artefact_kind) if self._artefacts is not None else None
-        step = self._load_step(ticket, task.digest)
+    def _send_module(self, child: Child, ticket: Ticket, module: Module) -> None:
+        digest, code = module
+        artefact = self._artefacts.read(digest, self._artefact_kind) if self._artefacts is not None else None
+        step = self._load_step(ticket, digest)
         step.wants_artefact = self._artefacts is not None and artefact is None and child.runs_sent == 0
-        child.modules[task.digest] = len(task.module)
-        child.steps.append(step)
-        child.send(frames.Load(step.number, task.digest, task.module, artefact or b"", step.wants_artefact))
+        child.steps.append(step)  # from here on nothing that the task needs is forgotten
+        for old in to_forget(child, len(code)):
+            del child.modules[old]
+            child.send(frames.Forget(old))
+        child.modules[digest] = len(code)
+        child.send(frames.Load(step.number, digest, code, artefact or b"", step.wants_artefact))
 
     def _load_step(self, ticket: Ticket | None, digest: bytes) -> Step:
         step = Step(self._next(), ticket, digest, self._settings.compile_s)
@@ -248,8 +254,9 @@ class WorkerPool:
         taken = []
         for step in list(child.steps)[1:]:
             if step.ticket is not None:
-                child.send(frames.Withdraw(step.number))
-                taken.append(step.ticket)
+                if not step.loads:
+                    child.send(frames.Withdraw(step.number))
+                    taken.append(step.ticket)
                 step.ticket = None
         return taken
 
@@ -376,6 +383,7 @@ class WorkerPool:
         self._dispatch()
 
     def _loaded(self, child: Child, step: Step, frame: frames.Loaded) -> None:
+        self._count_compilation(child, step)
         if step.wants_artefact and frame.artefact and self._artefacts is not None:
             self._artefacts.write(step.digest, self._artefact_kind, frame.artefact)
         done = self._precompiles.pop(step.number, None)
@@ -383,6 +391,13 @@ class WorkerPool:
             done.set_result(None)
             if len(self._children) > self.slots:
                 child.kill(Status.CANCELLED)
+
+    def _count_compilation(self, child: Child, step: Step) -> None:
+        """All modules of a task have one compile clock."""
+        spent_s = asyncio.get_running_loop().time() - child.head_since
+        for later in child.steps:
+            if later.loads and step.ticket is not None and later.ticket is step.ticket:
+                later.limit_s -= spent_s
 
     def _lost(self, child: Child) -> None:
         """The process is gone and reaped: what it was doing has failed, what it had waiting goes back to the queue."""

@@ -96,7 +96,7 @@ def to_forget(child: Child, size: int) -> list[bytes]:
     """The modules, used longest ago first, that `child` must give up for one of `size` bytes. Never one that it still
     needs.
     """
-    busy = {step.digest for step in child.steps}
+    busy = frozenset[bytes]().union(*(step.needs for step in child.steps))
     count, total, leaving = len(child.modules), sum(child.modules.values()) + size, []
     for digest, held in child.modules.items():
         if count < MODULES_PER_WORKER and total <= MODULE_BYTES_PER_WORKER:

@@ -18,12 +18,15 @@ import signal
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
+from typing import TypeAlias
 
 from quorate.errors import QuorateError, UnsupportedMachine, UserError
 from quorate.execute import frames, jail
 from quorate.execute.contracts.runner import CallRunner, is_container
 from quorate.execute.engine import TURN_BYTES, TURN_MS, End, Limits, Task, module_digest
-from quorate.execute.wasm.wasmtime_engine import HostFault, Program, WasmtimeEngine, wat_to_wasm
+from quorate.execute.wasm.linking import import_name
+from quorate.execute.wasm.wasmtime_engine import Ended, HostFault, Program, WasmtimeEngine, wat_to_wasm
 from quorate.model.trap import FAILURES
 from quorate.model.units import MIB, Digest
 
@@ -41,8 +44,12 @@ _WARM_UP = """(module (memory (export "memory") 1) (table 1 funcref)
   (func (export "stop") unreachable)
   (func (export "zero") (drop (i32.div_u (i32.const 1) (i32.const 0)))))"""
 
-
+_WARM_UP_LINKED = '(module (import "{}" "run" (func (result i32))) (export "run" (func 0)))'
 _WARM_UP_LIMITS = Limits(fuel=10**6)
+
+
+Linked: TypeAlias = tuple[Program, dict[Digest, Program]]
+"""A program and its dependencies."""
 
 
 class PeakMeter:
@@ -154,11 +161,6 @@ class Worker:
             return self._engine.compile(order.module)
 
     def _run(self, order: frames.Run) -> None:
-        program = self._programs.get(order.digest)
-        if isinstance(program, QuorateError):
-            return send(_refusal(order.number, program))
-        if program is None:
-            raise HostFault("the pool named a module that it never sent")
         task = Task(
             id=order.id,
             module=b"",
@@ -172,20 +174,42 @@ class Worker:
             capabilities=order.capabilities,
         )
         try:
+            program = self._programs.get(order.digest)
+            if isinstance(program, bytes):
+                return send(self._called(order, program, task))
+            linked = self._found(order)
+            if isinstance(linked, frames.Refused):
+                return send(linked)
             if isinstance(order, frames.RunBatch):
-                if isinstance(program, bytes):
-                    raise UserError("a contract is called once at a time", field="elements", limit="1")
-                return send(self._turn(order, program, task))
-            return send(self._measured(order.number, program, task))
+                return send(self._turn(order, linked, task))
+            return send(self._measured(order.number, lambda: self._engine.run(linked[0], task, linked[1]), task))
         except UserError as fault:
-            return send(_refusal(order.number, fault))
+            return send(_refusal(order.number, fault, fault.field))
 
-    def _measured(self, number: int, program: Program | bytes, task: Task) -> frames.Done:
+    def _found(self, order: frames.Run) -> Linked | frames.Refused:
+        """The program and its dependencies; the refusal when one of them is no module."""
+        found: dict[Digest, Program] = {}
+        for digest in (*order.dependencies, order.digest):
+            program = self._programs.get(digest)
+            if isinstance(program, bytes):
+                program = UserError("a contract, which is linked with nothing", field="dependencies")
+            if isinstance(program, QuorateError):
+                field = program.field if digest == order.digest else "dependencies"
+                return _refusal(order.number, program, field)
+            if program is None:
+                raise HostFault("the pool named a module that it never sent")
+            found[Digest(digest)] = program
+        return found.pop(Digest(order.digest)), found
+
+    def _called(self, order: frames.Run, container: bytes, task: Task) -> frames.Done | frames.Refused:
+        if isinstance(order, frames.RunBatch) or order.dependencies:
+            fault = UserError("a contract is called by itself, once at a time", field="elements", limit="1")
+            return _refusal(order.number, fault, fault.field)
+        return self._measured(order.number, lambda: self._calls.run(container, task), task)
+
+    def _measured(self, number: int, run: Callable[[], Ended], task: Task) -> frames.Done:
         wall, cpu = self._begin(task.limits.run_ms)
-        if isinstance(program, bytes):
-            ended = self._calls.run(program, task)
-        else:
-            ended = self._engine.run(program, task)
+        ended = run()
         cpu, wall = time.process_time_ns() - cpu, time.monotonic_ns() - wall
         signal.setitimer(signal.ITIMER_REAL, 0)
         return frames.Done(
@@ -193,11 +217,12 @@ class Worker:
             self._meter.peak_bytes(), cpu // 1000, wall // 1000,
         )  # fmt: skip
 
-    def _turn(self, order: frames.RunBatch, program: Program, task: Task) -> frames.DoneBatch:
+    def _turn(self, order: frames.RunBatch, linked: Linked, task: Task) -> frames.DoneBatch:
         """Runs of a batch until its turn is over: meters and alarm are set once for all of them."""
+        program, dependencies = linked
         wall, cpu = self._begin(task.limits.run_ms + TURN_MS)
         ends, kept, until = [], 0, wall + TURN_MS * 1_000_000
-        for ended in self._engine.run_each(program, task, order.inputs):
+        for ended in self._engine.run_each(program, task, order.inputs, dependencies):
             ends.append(
                 End(ended.status, ended.exit_code, ended.output, ended.log, ended.fuel_used, ended.guest_memory_bytes)
             )
@@ -221,8 +246,8 @@ def send(frame: frames.Frame) -> None:
         rest = rest[os.write(CHANNEL, rest) :]
 
 
-def _refusal(number: int, fault: QuorateError) -> frames.Refused:
-    return frames.Refused(number, type(fault).__name__, fault.message, fault.field, fault.limit, fault.fix)
+def _refusal(number: int, fault: QuorateError, field: str) -> frames.Refused:
+    return frames.Refused(number, type(fault).__name__, fault.message, field, fault.limit, fault.fix)
 
 
 def ensure_stack() -> None:
@@ -244,10 +269,13 @@ def ensure_stack() -> None:
 def warm_up(engine: WasmtimeEngine) -> None:
     """Meets every kind of ending once, so that nothing is set up lazily behind the jail."""
     module = wat_to_wasm(_WARM_UP)
-    program = engine.compile(module)
+    digest, program = module_digest(module), engine.compile(module)
     engine.load(module, engine.artefact(program))
     for entry in ("run", "spin", "deep", "outside", "stop", "zero"):
-        engine.run(program, Task(id=b"", module=b"", digest=module_digest(module), entry=entry, limits=_WARM_UP_LIMITS))
+        engine.run(program, Task(id=b"", module=b"", digest=digest, entry=entry, limits=_WARM_UP_LIMITS))
+    importer = wat_to_wasm(_WARM_UP_LINKED.format(import_name(digest)))
+    task = Task(id=b"", module=b"", digest=module_digest(importer), limits=_WARM_UP_LIMITS)
+    engine.run(engine.compile(importer), task, {digest: program})
 
 
 def main() -> None:

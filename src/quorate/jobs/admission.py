@@ -30,6 +30,7 @@ from quorate.model.identity import Suite
 from quorate.model.job import Job
 from quorate.model.network import Genesis
 from quorate.model.program import TIER_LIMITS
+from quorate.model.resources import require_use
 from quorate.model.units import DIGEST_BYTES, ROUNDS_MAX, Digest, Millis
 
 PROGRAM_KINDS_HERE = ("bytecode", "wasm")
@@ -66,8 +67,6 @@ def _available(job: Job, genesis: Genesis, now_ms: Millis) -> None:
     core = job.core
     if core.program.kind not in PROGRAM_KINDS_HERE:
         raise _not_here(f"program kind {core.program.kind}", "kind", "compile the program to WebAssembly")
-    if core.program.dependencies:
-        raise _not_here("linking of dependencies", "dependencies", "link the program into one module")
     if core.call is not None and core.limits.output_bytes < CALL_OUTPUT_BYTES_MIN:
         raise InvalidField(
             str(core.limits.output_bytes), field="output_bytes", limit=f"at least {CALL_OUTPUT_BYTES_MIN} for a call"
@@ -125,6 +124,7 @@ def _options(job: Job, genesis: Genesis, now_ms: Millis) -> None:
         raise ContradictoryOptions(
             "a program of profile pure has no arguments", field="arguments", fix="leave them out, or use the input"
         )
+    require_use(core.resources, core.program.kind, job.stored_bytes_most)
     if job.private and job.input_bytes < sealed_bytes(0):
         raise InvalidField(f"{job.input_bytes} bytes cannot be a sealed input", field="input", fix="seal the input")
     _policy(job, genesis)

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from quorate.cohort.selection import operators
-from quorate.jobs.trust import CLASSICAL_COMMITMENTS, OPERATORS, TLS, dispute, rerun_shows, who_sees
+from quorate.jobs.trust import CLASSICAL_COMMITMENTS, OPERATORS, TLS, dispute, machine, rerun_shows, who_sees
 from quorate.market.matching import Match, NoMatch
 from quorate.market.pricing import escrow_micro, places, price, price_at_most, spend_at_most
 from quorate.model.job import Job, JobCore
@@ -215,7 +215,7 @@ def _who_sees(core: JobCore) -> tuple[str, ...]:
 
 def _sentences(core: JobCore) -> tuple[str, ...]:
     classical = CLASSICAL_COMMITMENTS if core.privacy_level == "private" else ""
-    return dispute(core), rerun_shows(core), OPERATORS, TLS, classical
+    return dispute(core), rerun_shows(core), machine(core), OPERATORS, TLS, classical
 
 
 def privacy_dial(core: JobCore) -> tuple[Setting, ...]:

@@ -133,6 +133,9 @@ def _check_offer(case: Case, signed: Signed, entry: RosterEntry | None) -> None:
     core = case.job.core
     require(core.limits.fuel <= offer.fuel_max, f"{name} offers less fuel than the job may use")
     require(core.limits.memory_bytes <= offer.memory_bytes_max, f"{name} offers less memory than the job may use")
+    lacking = offer.lacks(core.resources)
+    require(not lacking, f"{name} has {lacking}")
+    require(not core.regions or offer.region in core.regions, f"{name} is in {offer.region}, which the job excludes")
     dear = price_at_most(offer.prices, core.fuel_most) > terms.price_max_micro
     dear = dear or offer.prices.attempt_micro > terms.attempt_max_micro
     require(not dear, f"{name} asks for more than the agreement covers")

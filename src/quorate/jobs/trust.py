@@ -13,6 +13,7 @@ from quorate.market.pricing import places
 from quorate.model.job import JobCore
 from quorate.model.network import Genesis
 from quorate.model.outcome import Receipt
+from quorate.model.resources import PLAIN
 from quorate.privacy.sealed import EXECUTORS_SEE
 from quorate.verify.quorum import threshold
 
@@ -43,6 +44,11 @@ KEEPER = (
 NO_DISPUTE = "A wrong private result cannot be slashed: the job does not disclose its input to a jury (R12)."
 NO_JURY = "A wrong result that enough executors agree on is not slashed: there is no jury."
 
+RESOURCES = (
+    "Cores, storage, bandwidth and GPUs are matched with what offers say, by each provider's own word, and nothing "
+    "holds them back for the run; bandwidth is not even measured."
+)
+
 
 CALLED = (
     "That the call ran on the contract's head, and whether another call was settled on it first, is the ledger's word; "
@@ -70,6 +76,11 @@ def rerun_shows(core: JobCore) -> str:
     )
 
 
+def machine(core: JobCore) -> str:
+    """What a demand on the machine amounts to; empty for a job that makes none."""
+    return RESOURCES if core.resources != PLAIN else ""
+
+
 def ledger_trusted(core: JobCore, genesis: Genesis, sequencer: bytes) -> str:
     own = " It belongs to the requester's side, which the job allowed." if OWN_SEQUENCER in core.policy.allow else ""
     return (
@@ -93,6 +104,7 @@ def trust_list(receipt: Receipt) -> tuple[str, ...]:
         WEIGHTS,
         _engine(case),
         _jail(case),
+        machine(core),
         USAGE,
         _suites(case),
         TLS,

@@ -136,19 +136,21 @@ def _network(request: Request, listing: Listing, standing: Standing) -> str:
 
 
 def _capability(request: Request, listing: Listing, standing: Standing) -> str:
-    program = request.job.core.program
-    wanted = [f"{program.kind}:{program.profile}"]
-    if program.wasm_tier != "none":
-        wanted.append(f"tier:{program.wasm_tier}")
+    wanted = request.job.core.program.capabilities
     lacking = [word for word in wanted if word not in listing.offer.capabilities]
     return f"does not offer {', '.join(lacking)}" if lacking else ""
 
 
-def _resources(request: Request, listing: Listing, standing: Standing) -> str:
+def _size(request: Request, listing: Listing, standing: Standing) -> str:
     limits, offer = request.job.core.limits, listing.offer
     if limits.memory_bytes > offer.memory_bytes_max:
         return f"offers {offer.memory_bytes_max} bytes of memory, the job may use {limits.memory_bytes}"
     return f"offers {offer.fuel_max} fuel, the job may use {limits.fuel}" if limits.fuel > offer.fuel_max else ""
+
+
+def _resources(request: Request, listing: Listing, standing: Standing) -> str:
+    lacking = listing.offer.lacks(request.job.core.resources)
+    return f"has {lacking}" if lacking else ""
 
 
 def _region(request: Request, listing: Listing, standing: Standing) -> str:
@@ -213,7 +215,8 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("expired", _expired),
     ("network", _network),
     ("capability", _capability),
-    ("size", _resources),
+    ("size", _size),
+    ("resources", _resources),
     ("region", _region),
     ("privacy", _privacy),
     ("jail", _jail),

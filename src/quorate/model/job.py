@@ -17,6 +17,7 @@ from quorate.model.codec import Part, Value
 from quorate.model.media import Media, require_media
 from quorate.model.policy import Level, Policy, Proof, Timeouts
 from quorate.model.program import Program
+from quorate.model.resources import Resources
 from quorate.model.units import (
     LOG_BYTES_MAX,
     MIB,
@@ -98,6 +99,7 @@ class JobCore(Value, frozen=True, tag="job_core"):
     input_media: Media
     output_media: Media
     limits: ResourceLimits
+    resources: Resources
     elements: Annotated[int, msgspec.Meta(ge=1, le=ELEMENTS_MAX)]
     result_key: KeyBytes
     ownership_key: KeyBytes
@@ -179,6 +181,12 @@ class Job(Value, frozen=True, tag="job"):
     key_commitment: KeyBytes
     out_key_commitment: KeyBytes
     ownership_proof: KeyBytes
+
+    @property
+    def stored_bytes_most(self) -> int:
+        """What a member may have to keep of it: program, input and outputs."""
+        core = self.core
+        return core.program.size_bytes + self.input_bytes + core.elements * core.limits.output_bytes
 
     @property
     def private(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from quorate.model.codec import Part, Value
+from quorate.model.resources import Resources
 from quorate.model.units import Count, FuelAmount, Hash, KeyBytes, Micro, Ms, Node, Word
 
 DeviceClass = Literal["Minimal", "Community", "Gateway", "Backbone", "Inference"]
@@ -27,7 +28,8 @@ class Prices(Part, frozen=True):
 class Offer(Value, frozen=True, tag="offer"):
     """`operator` is who runs the node: one cohort takes one node per operator. `capabilities` are profiles and tiers
     that passed the self-test, such as `wasm:command` and `tier:full`; `isolation` the jail layers that held;
-    `simulated` is empty on real machines."""
+    `simulated` is empty on real machines. Cores, storage and GPUs were measured at start; the bandwidth is what the
+    operator states, since nothing measures it."""
 
     network: Hash
     provider: Node
@@ -42,6 +44,23 @@ class Offer(Value, frozen=True, tag="offer"):
     region: Word
     memory_bytes_max: Count
     fuel_max: FuelAmount
+    cpu_cores: Count
+    storage_bytes: Count
+    stated_bandwidth_bytes_per_s: Count
+    gpu_units: Count
     slots: Count
     issued_ms: Ms
     expires_ms: Ms
+
+    def lacks(self, asked: Resources) -> str:
+        """The first resource of which the machine has less than is asked, as `2 cores, the job asks for 4`; empty if it
+        has enough of all."""
+        for unit, has, wanted in (
+            ("cores", self.cpu_cores, asked.cpu_cores),
+            ("bytes of storage", self.storage_bytes, asked.storage_bytes),
+            ("bytes per second as stated", self.stated_bandwidth_bytes_per_s, asked.bandwidth_bytes_per_s),
+            ("GPUs", self.gpu_units, asked.gpu_units),
+        ):
+            if has < wanted:
+                return f"{has} {unit}, the job asks for {wanted}"
+        return ""

@@ -77,15 +77,20 @@ def _job(state: LeaseState, offer: Offer, now_ms: Millis) -> str:
         return "another engine version"
     if job.core.expires_ms + CLOCK_SKEW_MS < now_ms:
         return "job expired"
-    return _capability(job, offer)
+    return unfit(job, offer)
 
 
-def _capability(job: Job, offer: Offer) -> str:
+def unfit(job: Job, offer: Offer) -> str:
+    """What of the job the member's own offer does not cover; empty when it covers all."""
     limits = job.core.limits
     if job.core.privacy:
         return "privacy tier not offered"
     if limits.memory_bytes > offer.memory_bytes_max or limits.fuel > offer.fuel_max:
         return "above the offered limits"
-    if f"{job.core.program.kind}:{job.core.program.profile}" not in offer.capabilities:
+    if job.core.regions and offer.region not in job.core.regions:
+        return f"in region {offer.region}"[:120]
+    if lacking := offer.lacks(job.core.resources):
+        return f"offered {lacking}"
+    if not set(job.core.program.capabilities) <= set(offer.capabilities):
         return "program kind not offered"
     return ""

@@ -19,12 +19,14 @@ import msgspec
 from quorate.errors import InvalidField, NoNetwork
 from quorate.model.codec import decode
 from quorate.model.network import Genesis
+from quorate.model.units import Count
 
 Role = Literal["requester", "provider", "sequencer"]
 
 
 class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one process must know. Paths that are not here follow from `home` and `name`."""
+    """What one process must know. Paths that are not here follow from `home` and `name`. Nothing measures a bandwidth:
+    the operator states it here, or nothing."""
 
     role: Role
     name: str
@@ -35,6 +37,7 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     region: str = "local"
     device_class: str = "Gateway"
     slots: int = 2
+    stated_bandwidth_bytes_per_s: Count = 0
     base_micro: int = 100
     per_mega_fuel_micro: int = 10
     attempt_micro: int = 20

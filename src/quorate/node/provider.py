@@ -13,9 +13,10 @@ import msgspec
 from quorate.crypto.digests import blob_digest, body_digest
 from quorate.crypto.signing import Identity
 from quorate.crypto.wrapping import SealKey
-from quorate.errors import BadCommitment, BadSeal, MalformedBytes, QuorateError, UserError
+from quorate.errors import BadCommitment, BadSeal, MalformedBytes, QuorateError, TooLarge, UserError
 from quorate.execute.arrays import Arrays
-from quorate.execute.engine import Engine
+from quorate.execute.engine import Engine, Module
+from quorate.execute.wasm.guard import DEFAULT as GUARD
 from quorate.jobs import lease
 from quorate.jobs.lease import LeaseState
 from quorate.jobs.lease_state import brief_of
@@ -350,9 +351,12 @@ class ProviderNode(PostingShell):
     async def _execute(self, key: bytes, state: LeaseState) -> tuple[lease.Event | None, tuple[bytes, ...]]:
         """The claim and its blobs, which become durable together: result, log, and the state that a call led to."""
         job, tier = state.job, tier_for(state.job)
-        program, blob = await self._sound(state, job.core.program.digest), await self._sound(state, job.input_digest)
+        try:
+            modules, blob = await self._modules(state), await self._sound(state, job.input_digest)
+        except TooLarge as fault:
+            return lease.Unopenable(_named(fault)), ()
         head = await self._sound(state, job.core.call.state) if job.core.call else b""
-        if program is None or blob is None or head is None:
+        if modules is None or blob is None or head is None:
             return lease.Unopenable("blob_missing"), ()
         place = Place(self.node_id, state.agreement_id, self.seal_key)
         try:
@@ -365,11 +369,11 @@ class ProviderNode(PostingShell):
         loop = asyncio.get_running_loop()
         self._tellings[key] = loop.call_later(STARTED_AFTER_S, self._tell_started, key)
         try:
-            task = task_of(key, job.core, Guest(program, inputs, head))
+            task = task_of(key, job.core, Guest(modules, inputs, head))
             execution = await self.arrays.run(task, job.core.run_ms_most)
             after = state_after(job.core, head, execution)
         except (UserError, MalformedBytes) as fault:
-            return lease.Unopenable(f"{type(fault).__name__} {fault.field}"[:120]), ()
+            return lease.Unopenable(_named(fault)), ()
         finally:
             self._tellings.pop(key).cancel()
         if execution.status == "cancelled":
@@ -378,6 +382,20 @@ class ProviderNode(PostingShell):
         self._hold(sealed.body.result_digest, sealed.result)
         self._hold(sealed.body.log_digest, sealed.log)
         return lease.Ran(sealed.body, self.world.entropy.draw(32)), (sealed.result, sealed.log, after)
+
+    async def _modules(self, state: LeaseState) -> tuple[Module, ...] | None:
+        """The program's module and those it depends on; None when one is missing. Raises TooLarge instead of holding
+        more bytes than the guard of a worker would let through."""
+        program, found, left = state.job.core.program, [], GUARD.module_bytes
+        for digest in (program.digest, *program.dependencies):
+            code = await self._sound(state, digest)
+            if code is None:
+                return None
+            found.append(Module(digest, code))
+            left -= len(code)
+            if left < 0 and program.dependencies:
+                raise TooLarge("more bytes than one program may have", field="dependencies")
+        return tuple(found)
 
     def _hold(self, digest: bytes, data: bytes) -> None:
         """Small blobs of jobs under way and programs in use, at hand without a look into the store."""
@@ -408,3 +426,8 @@ class ProviderNode(PostingShell):
         elif kind is WindowsOpened:
             opened = decode(event, WindowsOpened)
             self._step(opened.agreement, lease.Windows(opened), turn)
+
+
+def _named(fault: QuorateError) -> str:
+    """A refusal as the requester's side hears of it."""
+    return f"{type(fault).__name__} {fault.field}"[:120]

@@ -324,8 +324,10 @@ class RequesterNode(PostingShell):
 
     def _require_blobs(self, jobs: Iterable[Job], fresh: set[Digest]) -> None:
         for job in jobs:
+            program = job.core.program
+            needed = [("program", program.digest), *(("dependencies", digest) for digest in program.dependencies)]
             head = (("state", job.core.call.state),) if job.core.call else ()
-            for field, digest in (("program", job.core.program.digest), ("input", job.input_digest), *head):
+            for field, digest in (*needed, ("input", job.input_digest), *head):
                 if digest not in fresh and not self.world.blobs.has(digest):
                     raise InvalidField("its bytes are not here", field=field, fix="send the blob first")
 

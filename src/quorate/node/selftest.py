@@ -2,22 +2,25 @@
 jail at this start.
 
 A capability flag is true only if its self-test passed (honesty rule 6). Nothing is simulated here, so `simulated` stays
-empty.
+empty; no device has a self-test yet, so no GPU is offered.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+from pathlib import Path
+from typing import NamedTuple
 
 from quorate.crypto.digests import blob_digest
 from quorate.execute.bytecode.state import State
 from quorate.execute.contracts.outcomes import arguments_value, balances_of, world_of
-from quorate.execute.engine import COMMAND, CONTRACT, PURE, Engine, Limits, Task
+from quorate.execute.engine import COMMAND, CONTRACT, PURE, Engine, Limits, Module, Task
 from quorate.model.call import CallOutcome, ContractCall
 from quorate.model.codec import decode, encode
 from quorate.model.contract import ID_BYTES
 from quorate.model.offer import DEVICE_CLASSES, Offer, Prices
-from quorate.model.program import TIER_LIMITS
+from quorate.model.program import LINKED, TIER_LIMITS
 from quorate.model.trap import Status
 from quorate.model.units import MIB, Digest, Fuel, MicroCredits, Millis, NodeId
 from quorate.node.config import NodeConfig
@@ -35,6 +38,32 @@ EXITS = bytes.fromhex(
     "0061736d0100000001080260017f0060000002240116776173695f736e617073686f745f70726576696577310970726f635f"
     "657869740000030201010503010001071302066d656d6f72790200065f737461727400010a08010600410010000b000e046e"
     "616d65010701000465786974"
+)
+# (module (import "blake3:<the digest of ANSWERS>" "run" (func (result i32))) (export "run" (func 0)))
+HANDS_ON = bytes.fromhex(
+    "0061736d010000000105016000017f024f0147626c616b65333a356165613837633031333230393263336163313662386238"
+    "366164393364336536393265326566653632313034653864626162396263623162633834646166310372756e000007070103"
+    "72756e0000"
+)
+
+
+CALLS = "bytecode:contract"
+
+
+class Known(NamedTuple):
+    """A program whose end is known: `word` is a capability of the machine on which it ends so."""
+
+    word: str
+    profile: str
+    module: bytes
+    output: bytes
+    dependencies: tuple[bytes, ...] = ()
+
+
+KNOWN = (
+    Known("wasm:pure", PURE, ANSWERS, (42).to_bytes(4, "little")),
+    Known("wasm:command", COMMAND, EXITS, b""),
+    Known(LINKED, PURE, HANDS_ON, (42).to_bytes(4, "little"), (ANSWERS,)),
 )
 
 # .memory 64
@@ -71,41 +100,57 @@ async def measured_offer(
         region=config.region,
         memory_bytes_max=TIER_LIMITS["full"][0],
         fuel_max=Fuel(FUEL_OFFERED),
+        cpu_cores=len(os.sched_getaffinity(0)),
+        storage_bytes=storage_offered(config.folder),
+        stated_bandwidth_bytes_per_s=config.stated_bandwidth_bytes_per_s,
+        gpu_units=0,
         slots=config.slots,
         issued_ms=Millis(now_ms),
         expires_ms=Millis(now_ms + OFFER_VALID_MS),
     )
 
 
+def storage_offered(folder: Path) -> int:
+    """What is free on the file system of `folder`, in bytes, rounded down to a power of two: an offer stands for days,
+    and must not change with every blob that comes or goes."""
+    found = os.statvfs(folder)
+    free_bytes = found.f_bavail * found.f_frsize
+    return 1 << free_bytes.bit_length() - 1 if free_bytes else 0
+
+
 async def _capabilities(config: NodeConfig, engine: Engine) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
     shown: list[str] = []
     version: str = ""
     layers: tuple[str, ...] = ()
-    for profile, module, output in ((PURE, ANSWERS, (42).to_bytes(4, "little")), (COMMAND, EXITS, b"")):
-        task = Task(
-            id=b"self-test " + profile.encode(),
-            module=module,
-            digest=blob_digest(module),
-            profile=profile,
-            limits=Limits(memory_bytes=MIB, fuel=10**6, run_ms=5_000),
-        )
-        execution = await engine.run(task)
+    for known in KNOWN:
+        execution = await engine.run(_task(known))
         version, layers = execution.engine_version, execution.layers
-        if execution.status == Status.SUCCESS and execution.output == output:
-            shown.append(f"wasm:{profile}")
+        if execution.status == Status.SUCCESS and execution.output == known.output:
+            shown.append(known.word)
         else:
-            log.error("self-test of profile %s ended as %s: not offered", profile, execution.status)
-    execution = await engine.run(_contract_task())
+            log.error("self-test of %s ended as %s: not offered", known.word, execution.status)
+    execution = await engine.run(_call_task())
     if execution.status == Status.SUCCESS and decode(execution.output, CallOutcome).results == (42,):
-        shown.append("bytecode:contract")
+        shown.append(CALLS)
     else:
-        log.error("self-test of bytecode contracts ended as %s: not offered", execution.status)
+        log.error("self-test of %s ended as %s: not offered", CALLS, execution.status)
     if shown:
         shown.extend(_tiers(config.device_class))
     return tuple(shown), version, layers
 
 
-def _contract_task() -> Task:
+def _task(known: Known) -> Task:
+    return Task(
+        id=b"self-test " + known.word.encode(),
+        module=known.module,
+        digest=blob_digest(known.module),
+        profile=known.profile,
+        limits=Limits(memory_bytes=MIB, fuel=10**6, run_ms=5_000),
+        dependencies=tuple(Module(blob_digest(code), code) for code in known.dependencies),
+    )
+
+
+def _call_task() -> Task:
     """A call of a contract that answers 42."""
     state = State()
     call = ContractCall(
@@ -117,7 +162,7 @@ def _contract_task() -> Task:
         balances=balances_of({bytes(ID_BYTES): 0}),
     )
     return Task(
-        id=b"self-test contract",
+        id=b"self-test " + CALLS.encode(),
         module=CALLED,
         digest=blob_digest(CALLED),
         profile=CONTRACT,

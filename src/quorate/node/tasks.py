@@ -8,7 +8,7 @@ import msgspec
 
 from quorate.execute.bytecode.state import State
 from quorate.execute.contracts.outcomes import next_state, world_of
-from quorate.execute.engine import Batch, Execution, Limits, Task
+from quorate.execute.engine import Batch, Execution, Limits, Module, Task
 from quorate.model.call import CallOutcome
 from quorate.model.codec import decode, encode
 from quorate.model.contract import ID_BYTES
@@ -17,20 +17,21 @@ from quorate.model.trap import Status
 
 
 class Guest(NamedTuple):
-    """What a run needs beside the job: the program, the input of each element, and the state of a contract (empty for
-    any other program)."""
+    """What a run needs beside the job: the modules (the program's own is the first), the input of each element, and
+    the state of a contract (empty for any other program)."""
 
-    program: bytes
+    modules: tuple[Module, ...]
     inputs: tuple[bytes, ...]
     state: bytes
 
 
 def task_of(key: bytes, core: JobCore, guest: Guest) -> Task:
     """The run of an ordinary job, the call of a contract, or the batch of all elements of an array."""
+    program, *dependencies = guest.modules
     task = Task(
         id=key,
-        module=guest.program,
-        digest=core.program.digest,
+        module=program.code,
+        digest=program.digest,
         profile=core.program.profile,
         entry=core.program.entry,
         args=core.arguments,
@@ -43,6 +44,7 @@ def task_of(key: bytes, core: JobCore, guest: Guest) -> Task:
             output_bytes=core.limits.output_bytes,
             log_bytes=core.log_bytes,
         ),
+        dependencies=tuple(dependencies),
     )
     return Batch(**msgspec.structs.asdict(task), inputs=guest.inputs) if core.is_array else task
 

@@ -8,23 +8,30 @@ from pathlib import Path
 
 import pytest
 from tests.support.desks import ECHO
+from tests.support.linked_guests import ADD, MULTIPLY, SQUARE, SUM_OF_SQUARES, TALLY, Linked, made
 
 import quorate
 from quorate import Job, ResourceLimits
 from quorate.api.builder import PROTECTIONS, Builder, Draft
 from quorate.errors import (
     ContradictoryOptions,
+    DependencyCycle,
     ForbiddenImport,
     InvalidField,
     MalformedModule,
+    MissingDependency,
     MissingEntry,
     NotWasm,
     PolicyRefused,
     QuorateError,
     TooLarge,
+    UnlinkedImport,
     UnreadableFile,
+    UnusedDependency,
 )
+from quorate.execute.wasm.linking import import_name
 from quorate.model.job import INPUT_BYTES_MAX
+from quorate.model.resources import PLAIN
 from quorate.model.units import MIB
 
 COMMAND = """(module (import "wasi_snapshot_preview1" "proc_exit" (func (param i32)))
@@ -88,6 +95,37 @@ def test_profiles_are_told_by_the_imports() -> None:
     assert Job.builder().wasm(bare).build().program.profile == "command"
 
 
+def linked(program: Linked) -> Draft:
+    builder = Job.builder().wasm(program.module)
+    for code in program.libraries:
+        builder.dependency(code)
+    return builder.build()
+
+
+def test_a_program_with_dependencies_lists_them_sorted(tmp_path: Path) -> None:
+    draft = linked(SUM_OF_SQUARES)
+    assert (draft.program.profile, draft.program.entry) == ("pure", "run")
+    assert draft.program.dependencies == SUM_OF_SQUARES.dependencies
+    assert draft.modules == {SUM_OF_SQUARES.digest: SUM_OF_SQUARES.module} | {
+        part.digest: part.module for part in (ADD, MULTIPLY, SQUARE)
+    }
+    backwards = linked(SUM_OF_SQUARES._replace(libraries=SUM_OF_SQUARES.libraries[::-1]))
+    assert backwards.fingerprint == draft.fingerprint
+    (tmp_path / "add.wasm").write_bytes(ADD.module)
+    text = (
+        f'(module (import "{import_name(ADD.digest)}" "add" (func (param i32 i32) (result i32))) (func (export "run")))'
+    )
+    assert Job.builder().wasm(text).dependency(tmp_path / "add.wasm").build().dependencies == (ADD.module,)
+
+
+def test_a_command_with_dependencies_is_a_command() -> None:
+    wasi = '(import "wasi_snapshot_preview1" "proc_exit" (func (param i32)))'
+    rest = '(memory (export "memory") 1) (func (export "_start"))'
+    add = '(import "{0}" "add" (func (param i32 i32) (result i32)))'
+    assert linked(made(f"(module {add} {wasi} {rest})", ADD)).program.profile == "command"
+    assert linked(made(f"(module {add} {rest})", ADD)).program.profile == "command"
+
+
 def test_the_proof_dial() -> None:
     assert private().replication(5).build().proof.method == "quorum"
     dial = private().proof("quorum", threshold=2).replication(3).build().proof
@@ -100,6 +138,13 @@ def test_tiers_set_the_limits() -> None:
     assert (light.limits.memory_bytes, light.limits.fuel, light.limits.run_ms) == (16 * MIB, 10**8, 5_000)
     assert light.program.wasm_tier == "light"
     assert private().tier("light").limits(ResourceLimits(memory_bytes=MIB, fuel=1, run_ms=1)).build().limits.fuel == 1
+
+
+def test_resources_are_asked_for_beside_the_limits() -> None:
+    draft = private().resources(cpu_cores=2, storage_bytes=8 * MIB, bandwidth_bytes_per_s=1).regions("north").build()
+    assert (draft.resources.cpu_cores, draft.resources.storage_bytes) == (2, 8 * MIB)
+    assert (draft.resources.bandwidth_bytes_per_s, draft.resources.gpu_units, draft.regions) == (1, 0, ("north",))
+    assert private().build().resources == PLAIN
 
 
 def test_an_input_from_a_file(tmp_path: Path) -> None:
@@ -144,6 +189,86 @@ REFUSED: dict[str, tuple[type[QuorateError], str, Callable[[Path], object]]] = {
             Job.builder()
             .wasm('(module (import "wasi_snapshot_preview1" "clock_time_get" (func)) (func (export "_start")))')
             .build()
+        ),
+    ),
+    "a dependency that is not given": (
+        MissingDependency,
+        "dependencies",
+        lambda tmp: Job.builder().wasm(SUM_OF_SQUARES.module).build(),
+    ),
+    "a dependency of a dependency that is not given": (
+        MissingDependency,
+        "dependencies",
+        lambda tmp: linked(SUM_OF_SQUARES._replace(libraries=(ADD.module, SQUARE.module))),
+    ),
+    "a dependency that nobody imports": (
+        UnusedDependency,
+        "dependencies",
+        lambda tmp: linked(SUM_OF_SQUARES._replace(libraries=(*SUM_OF_SQUARES.libraries, TALLY.module))),
+    ),
+    "a program that is its own dependency": (
+        DependencyCycle,
+        "dependencies",
+        lambda tmp: linked(SUM_OF_SQUARES._replace(libraries=(*SUM_OF_SQUARES.libraries, SUM_OF_SQUARES.module))),
+    ),
+    "a dependency without the function": (
+        UnlinkedImport,
+        "module",
+        lambda tmp: linked(made('(module (import "{0}" "subtract" (func)) (func (export "run")))', ADD)),
+    ),
+    "a dependency with another function of the name": (
+        UnlinkedImport,
+        "module",
+        lambda tmp: linked(made('(module (import "{0}" "add" (func)) (func (export "run")))', ADD)),
+    ),
+    "a dependency's memory": (
+        ForbiddenImport,
+        "module",
+        lambda tmp: linked(made('(module (import "{0}" "memory" (memory 1)) (func (export "run")))', MULTIPLY)),
+    ),
+    "a dependency named by no digest": (
+        ForbiddenImport,
+        "module",
+        lambda tmp: Job.builder().wasm('(module (import "blake3:AB" "f" (func)) (func (export "run")))').build(),
+    ),
+    "a dependency that asks for WASI": (
+        ForbiddenImport,
+        "dependencies",
+        lambda tmp: linked(made('(module (import "{0}" "_start" (func)) (func (export "run")))', made(COMMAND))),
+    ),
+    "a dependency that is no module": (
+        NotWasm,
+        "dependency",
+        lambda tmp: Job.builder().wasm(NUMBER).dependency(b"\x7fELF").build(),
+    ),
+    "a dependency cut short": (
+        MalformedModule,
+        "dependency",
+        lambda tmp: Job.builder().wasm(NUMBER).dependency(ADD.module[:-3]).build(),
+    ),
+    "a dependency that is not there": (
+        UnreadableFile,
+        "dependency",
+        lambda tmp: Job.builder().dependency(tmp / "absent.wasm"),
+    ),
+    "a dependency given twice": (
+        ContradictoryOptions,
+        "dependency",
+        lambda tmp: Job.builder().dependency(ADD.module).dependency(ADD.module),
+    ),
+    "seventeen dependencies": (
+        InvalidField,
+        "dependency",
+        lambda tmp: linked(Linked(ADD.module, tuple(made(f"(module (memory {at}))").module for at in range(17)))),
+    ),
+    "modules that are too many together": (
+        TooLarge,
+        "dependencies",
+        lambda tmp: linked(
+            made(
+                '(module (import "{0}" "f" (func)) (table 1 funcref) (func (export "run")))',
+                made("(module " + "(table 1 funcref)" * 10 + ' (func (export "f")))'),
+            )
         ),
     ),
     "no such entry": (MissingEntry, "entry", lambda tmp: private().entry("walk").build()),
@@ -192,6 +317,29 @@ REFUSED: dict[str, tuple[type[QuorateError], str, Callable[[Path], object]]] = {
     "a clock without time": (InvalidField, "match_ms", lambda tmp: private().timeouts(match_ms=0).build()),
     "a limit of nothing": (InvalidField, "fuel", lambda tmp: ResourceLimits(fuel=0)),
     "a limit that is no integer": (InvalidField, "run_ms", lambda tmp: ResourceLimits(run_ms=0.5)),  # type: ignore[arg-type]
+    "a core too few": (InvalidField, "cpu_cores", lambda tmp: private().resources(cpu_cores=0)),
+    "no storage at all": (InvalidField, "storage_bytes", lambda tmp: private().resources(storage_bytes=0)),
+    "storage below nothing": (InvalidField, "storage_bytes", lambda tmp: private().resources(storage_bytes=-1)),
+    "more storage than there is a number for": (
+        InvalidField,
+        "storage_bytes",
+        lambda tmp: private().resources(storage_bytes=1 << 63),
+    ),
+    "storage for less than the job": (
+        ContradictoryOptions,
+        "storage_bytes",
+        lambda tmp: private().resources(storage_bytes=MIB).build(),
+    ),
+    "bandwidth that is no integer": (
+        InvalidField,
+        "bandwidth_bytes_per_s",
+        lambda tmp: private().resources(bandwidth_bytes_per_s=1.5),  # type: ignore[arg-type]
+    ),
+    "more GPUs than there are": (InvalidField, "gpu_units", lambda tmp: private().resources(gpu_units=10**9)),
+    "a GPU for a module": (ContradictoryOptions, "gpu_units", lambda tmp: private().resources(gpu_units=1).build()),
+    "a region without a name": (InvalidField, "regions", lambda tmp: private().regions("here", "")),
+    "a region twice": (InvalidField, "regions", lambda tmp: private().regions("here", "here")),
+    "too many regions": (InvalidField, "regions", lambda tmp: private().regions(*map(str, range(17)))),
     "a priority out of range": (InvalidField, "priority", lambda tmp: private().priority(10)),
 }
 
@@ -221,9 +369,10 @@ def test_a_draft_is_immutable_and_known_by_its_fingerprint() -> None:
     others = [
         private().replication(3).build(),
         private().budget(1).build(),
+        private().resources(cpu_cores=2).build(),
         Job.builder().wasm(ECHO).private_input(b"y").with_ownership_proof().build(),
         Job.builder().wasm(ECHO).public_input(b"x").build(),
     ]
     assert private().build().fingerprint == draft.fingerprint
-    assert len({item.fingerprint for item in (draft, *others)}) == 5
+    assert len({item.fingerprint for item in (draft, *others)}) == 6
     assert isinstance(draft, Draft)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.support.desks import ECHO
+from tests.support.linked_guests import SUM_OF_SQUARES
 
 from quorate.api.cli_options import JobOptions, draft_of, per_mille
 from quorate.api.cli_tree import app
@@ -18,12 +19,15 @@ from quorate.errors import (
     ForbiddenImport,
     InvalidField,
     MalformedModule,
+    MissingDependency,
     MissingEntry,
     NotWasm,
     TooLarge,
     UnreadableFile,
+    UnusedDependency,
     UserError,
 )
+from quorate.model.resources import PLAIN
 from quorate.model.units import KIB, MIB
 
 COMMAND = """(module (import "wasi_snapshot_preview1" "proc_exit" (func (param i32)))
@@ -86,6 +90,20 @@ def test_limits_and_clocks_carry_their_units(module: Path) -> None:
     assert draft.budget_micro == 42
 
 
+def test_what_the_machine_must_have_is_part_of_the_job(module: Path) -> None:
+    needs = {"cpu_cores": 2, "storage_mib": 8, "bandwidth_kib": 3, "region": ("north", "west")}
+    draft = draft_of(JobOptions(wasm=module, **needs))  # type: ignore[arg-type]
+    asked = draft.resources
+    assert (asked.cpu_cores, asked.storage_bytes, asked.bandwidth_bytes_per_s, asked.gpu_units) == (
+        2,
+        8 * MIB,
+        3 * KIB,
+        0,
+    )
+    assert draft.regions == ("north", "west")
+    assert draft_of(JobOptions(wasm=module)).resources == PLAIN
+
+
 def test_a_tier_sets_what_is_not_given(module: Path) -> None:
     draft = draft_of(JobOptions(wasm=module, tier="light", memory_mib=8))
     assert (draft.limits.memory_bytes, draft.limits.fuel, draft.limits.run_ms) == (8 * MIB, 10**8, 5000)
@@ -103,6 +121,24 @@ def test_arguments_and_entry_are_handed_on(tmp_path: Path, module: Path) -> None
     draft = draft_of(JobOptions(wasm=text_module(tmp_path, COMMAND), arg=("-x", "two words")))
     assert draft.arguments == ("-x", "two words")
     assert draft_of(JobOptions(wasm=module, entry="run")).program.entry == "run"
+
+
+def test_dependencies_are_files_of_modules(tmp_path: Path, module: Path) -> None:
+    paths = []
+    for at, code in enumerate((SUM_OF_SQUARES.module, *SUM_OF_SQUARES.libraries)):
+        paths.append(tmp_path / f"{at}.wasm")
+        paths[-1].write_bytes(code)
+    draft = draft_of(JobOptions(wasm=paths[0], dependency=tuple(paths[1:])))
+    assert draft.program.dependencies == SUM_OF_SQUARES.dependencies
+    tokens = ["compute", "submit", "--wasm", str(paths[0])]
+    tokens += [word for path in paths[1:] for word in ("--dependency", str(path))]
+    _, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
+    assert draft_of(bound.kwargs["options"]).program == draft.program
+    with pytest.raises(MissingDependency) as caught:
+        draft_of(JobOptions(wasm=paths[0], dependency=tuple(paths[1:3])))
+    assert caught.value.field == "dependencies"
+    with pytest.raises(UnusedDependency):
+        draft_of(JobOptions(wasm=module, dependency=(paths[1],)))
 
 
 def test_simulated_parts_are_allowed_by_name_only(module: Path) -> None:
@@ -134,6 +170,18 @@ REFUSED: list[tuple[dict[str, Any], type[UserError], str]] = [
     ({"match_seconds": float("inf")}, InvalidField, "match-seconds"),
     ({"budget": 0}, InvalidField, "budget"),
     ({"output_kib": 2**62}, InvalidField, "output-kib"),
+    ({"dependency": (Path("absent.wasm"),)}, UnreadableFile, "dependency"),
+    ({"cpu_cores": 0}, InvalidField, "cpu-cores"),
+    ({"cpu_cores": 10**6}, InvalidField, "cpu_cores"),
+    ({"storage_mib": 0}, InvalidField, "storage-mib"),
+    ({"storage_mib": -1}, InvalidField, "storage-mib"),
+    ({"storage_mib": 2**60}, InvalidField, "storage-mib"),
+    ({"storage_mib": 1}, ContradictoryOptions, "storage_bytes"),
+    ({"bandwidth_kib": 0}, InvalidField, "bandwidth-kib"),
+    ({"bandwidth_kib": 2**54}, InvalidField, "bandwidth-kib"),
+    ({"gpu_units": 0}, InvalidField, "gpu-units"),
+    ({"gpu_units": 1}, ContradictoryOptions, "gpu_units"),
+    ({"region": ("",)}, InvalidField, "regions"),
     ({"allow": ("enclave",)}, InvalidField, "allow"),
     ({"allow": tuple(f"sim-{number}" for number in range(9))}, InvalidField, "allow"),
     ({"entry": "nowhere"}, MissingEntry, "entry"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.support.desks import ECHO, BoxedDesk, Draw, open_door
+from tests.support.linked_guests import SUM_OF_SQUARES
 
 from quorate.api.builder import Draft, Job
 from quorate.api.client import Client, aconnect, connect
@@ -100,6 +101,20 @@ async def test_a_job_takes_three_questions_and_a_public_one_two(
     asked.clear()
     assert (await client.wait(await client.submit(public_draft))).decrypt() == b"PUBLIC WORDS"
     assert asked == ["POST /v1/jobs", "POST /v1/wait"]
+
+
+async def test_dependencies_are_put_by_themselves_and_once(client: Client, asked: list[str], desk: BoxedDesk) -> None:
+    builder = Job.builder().wasm(SUM_OF_SQUARES.module).public_input(b"x").proof("trust")
+    for code in SUM_OF_SQUARES.libraries:
+        builder.dependency(code)
+    await client.submit(builder.build())
+    puts = [question for question in asked if question.startswith("PUT ")]
+    assert sorted(puts) == [f"PUT /v1/blobs/{digest.hex()}" for digest in SUM_OF_SQUARES.dependencies]
+    assert all(desk.blobs.has(digest) for digest in (SUM_OF_SQUARES.digest, *SUM_OF_SQUARES.dependencies))
+    assert not {code for item in desk.submissions for code in item.blobs} & set(SUM_OF_SQUARES.libraries)
+    asked.clear()
+    await client.submit(builder.build())
+    assert asked == ["POST /v1/jobs"]
 
 
 async def test_a_job_is_waited_for_by_the_beginning_of_its_id_too(client: Client, private_draft: Draft) -> None:

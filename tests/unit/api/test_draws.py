@@ -25,6 +25,7 @@ from quorate.model.agreement import Agreement, EscrowOpened
 from quorate.model.codec import decode, encode
 from quorate.model.identity import Suite
 from quorate.model.policy import Policy, Proof
+from quorate.model.resources import asked
 from quorate.model.units import JobId, Millis
 
 NOW = Millis(1_800_000_000_000)
@@ -237,6 +238,21 @@ def test_a_policy_for_jail_layers_and_suites(desk: BoxedDesk, private_draft: Dra
     scene = Scene(desk, dataclasses.replace(private_draft, policy=quantum))
     with pytest.raises(PolicyRefused, match="post-quantum"):
         scene.check(scene.draw)
+
+
+def test_members_elsewhere_or_with_too_little_get_no_key(desk: BoxedDesk, private_draft: Draft) -> None:
+    """The node matches by region and resources; the client looks again before it wraps the input key."""
+    scene = Scene(desk, dataclasses.replace(private_draft, regions=("elsewhere",)))
+    with pytest.raises(PolicyRefused, match="is in local") as caught:
+        scene.check(scene.draw)
+    assert caught.value.field == "regions"
+    scene = Scene(desk, dataclasses.replace(private_draft, resources=asked({"cpu_cores": 3})))
+    with pytest.raises(PolicyRefused, match="has 2 cores, the job asks for 3") as caught:
+        scene.check(scene.draw)
+    assert caught.value.field == "resources"
+    fitting = dataclasses.replace(private_draft, regions=("local",), resources=asked({"cpu_cores": 2}))
+    scene = Scene(desk, fitting)
+    assert len(scene.check(scene.draw)) == 4
 
 
 def test_a_simulated_part_that_is_allowed_by_name(desk: BoxedDesk, private_draft: Draft) -> None:

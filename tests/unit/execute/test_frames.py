@@ -9,7 +9,7 @@ from quorate.execute.engine import Limits
 
 
 def run_frame(number: int = 3) -> frames.Run:
-    return frames.Run(number, b"d" * 32, b"id", "pure", "", (), b"in", b"world", Limits(), frozenset())
+    return frames.Run(number, b"d" * 32, b"id", "pure", "", (), b"in", b"world", Limits(), frozenset(), (b"e" * 32,))
 
 
 def test_frames_arrive_in_any_pieces():

@@ -17,7 +17,8 @@ def task(digest=QUICK, stdin=b""):
 def child(steps=(), modules=(), ready=True):
     """The part of a worker that placement looks at."""
     queue = deque(
-        SimpleNamespace(ticket=SimpleNamespace(task=task(digest)), loads=False, digest=digest) for digest in steps
+        SimpleNamespace(ticket=SimpleNamespace(task=task(digest)), loads=False, needs=frozenset(needs))
+        for digest, needs in ((step, [step]) if isinstance(step, bytes) else (step[-1], step) for step in steps)
     )
     sizes = OrderedDict((digest, 1) for digest in modules)
     return SimpleNamespace(steps=queue, modules=sizes, ready=ready, idle=ready and not queue)
@@ -72,6 +73,7 @@ def test_modules_used_longest_ago_leave_first_and_busy_ones_stay(monkeypatch):
     monkeypatch.setattr(placement, "MODULES_PER_WORKER", 3)
     full = child(steps=[b"a"], modules=[b"a", b"b", b"c"])
     assert to_forget(full, 1) == [b"b"]
+    assert to_forget(child(steps=[(b"b", b"a")], modules=[b"a", b"b", b"c"]), 1) == [b"c"], "nor what it links"
     monkeypatch.setattr(placement, "MODULE_BYTES_PER_WORKER", 2)
     assert to_forget(full, 1) == [b"b", b"c"]
     assert to_forget(child(), 1000) == []

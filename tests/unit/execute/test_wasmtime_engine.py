@@ -8,6 +8,7 @@ import wasmtime
 from quorate.errors import InvalidField, MalformedModule
 from quorate.execute.engine import COMMAND, DEFAULT, FULL, LIGHT, Limits, Task, module_digest
 from quorate.execute.wasm import wasmtime_engine
+from quorate.execute.wasm.linear_memory import MemoryRefused
 from quorate.execute.wasm.wasmtime_engine import (
     SETTINGS,
     HostFault,
@@ -107,16 +108,16 @@ def test_memory_that_the_host_cannot_deliver_is_a_host_fault_and_no_refusal(engi
     module = wat_to_wasm(body("(drop (memory.grow (i32.const 5)))", extra="(memory 1)"))
     program = engine.compile(module)
     task = Task(id=b"t", module=module, digest=module_digest(module))
-    real = wasmtime_engine.LinearMemory._commit
+    real = wasmtime_engine.LinearMemories._commit
 
-    def commit(memory, size):
+    def commit(memory, region, size):
         # What mprotect answers under an exhausted limit of the host.
         if size > 65_536:
             memory.host_failed = True
-            raise wasmtime_engine.MemoryRefused("no memory")
-        real(memory, size)
+            raise MemoryRefused("no memory")
+        real(memory, region, size)
 
-    monkeypatch.setattr(wasmtime_engine.LinearMemory, "_commit", commit)
+    monkeypatch.setattr(wasmtime_engine.LinearMemories, "_commit", commit)
     with pytest.raises(HostFault):
         engine.run(program, task)
 

@@ -17,6 +17,7 @@ from quorate.model.identity import Suite
 from quorate.model.job import Job
 from quorate.model.policy import Proof
 from quorate.model.program import TIER_LIMITS
+from quorate.model.resources import asked
 from quorate.model.units import MIB, Millis
 
 WORLD = World(providers=0)
@@ -40,6 +41,7 @@ def program(**changes: Any) -> dict[str, Any]:
 
 def test_a_job_within_every_limit_is_admitted() -> None:
     admit(WORLD.job(), WORLD.genesis, NOW)
+    admit(WORLD.job(**program(dependencies=(b"\1" * 32, b"\3" * 32))), WORLD.genesis, NOW)
 
 
 @pytest.mark.parametrize("name", LIMITS.__struct_fields__)
@@ -99,7 +101,6 @@ def test_arguments_for_a_program_that_has_none() -> None:
     [
         (program(kind="function"), "kind"),
         (program(kind="container"), "kind"),
-        (program(dependencies=(b"\1" * 32,)), "dependencies"),
         ({"privacy": ("enclave",)}, "privacy"),
         ({"privacy": ("shares", "split")}, "privacy"),
         ({"wrap_authority": "node"}, "wrap_authority"),
@@ -110,6 +111,20 @@ def test_what_is_not_built_is_refused_and_nothing_taken_in_its_place(change: dic
     error = refusal(WORLD.job(**change))
     assert (type(error), error.field) == (PolicyRefused, field)
     assert "nothing else is taken in its place" in error.message
+
+
+@pytest.mark.parametrize(
+    ("resources", "field"),
+    [({"gpu_units": 1}, "gpu_units"), ({"storage_bytes": LIMITS.output_bytes}, "storage_bytes")],
+)
+def test_resources_that_contradict_the_job(resources: dict[str, int], field: str) -> None:
+    error = refusal(WORLD.job(resources=asked(resources)))
+    assert (type(error), error.field) == (ContradictoryOptions, field)
+    assert error.limit
+
+
+def test_storage_for_just_what_the_job_leaves_is_admitted() -> None:
+    admit(WORLD.job(resources=asked({"storage_bytes": WORLD.job().stored_bytes_most})), WORLD.genesis, NOW)
 
 
 def test_another_network() -> None:

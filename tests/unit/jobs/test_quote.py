@@ -10,9 +10,11 @@ from tests.support.job_town import LIMITS, TRUST, Town, quorum, rerun
 
 from quorate.jobs.quote import Quote, odds_of, quote, quoted
 from quorate.jobs.receipts import check
+from quorate.jobs.trust import RESOURCES
 from quorate.market.matching import match
 from quorate.model.job import Job
 from quorate.model.policy import Proof
+from quorate.model.resources import asked
 from quorate.model.settlement import Settlement
 from quorate.privacy.sealed import EXECUTORS_SEE
 
@@ -69,6 +71,16 @@ def test_it_says_what_a_private_job_cannot_have(town: Town) -> None:
     assert any("1 in 10" in line and "one more executor sees the input" in line for line in found.sentences)
     public = quote_of(town, town.job(rerun(10)).job)
     assert not any("R13" in line for line in public.sentences)
+
+
+def test_it_says_that_resources_are_matched_and_not_enforced(town: Town) -> None:
+    found = quote_of(town, town.job(quorum(3), resources=asked({"cpu_cores": 2})).job)
+    assert RESOURCES in found.sentences
+    assert not found.error
+    assert RESOURCES not in quote_of(town, town.job(quorum(3)).job).sentences
+    lacking = quote_of(town, town.job(quorum(3), resources=asked({"cpu_cores": 3})).job)
+    assert lacking.error == "CohortTooLarge"
+    assert all("rule resources removed" in line and "has 2 cores" in line for line in lacking.removed)
 
 
 def test_both_dials_are_shown_whole(town: Town) -> None:

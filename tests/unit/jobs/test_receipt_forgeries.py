@@ -27,6 +27,7 @@ from quorate.model.job import Job
 from quorate.model.offer import Offer
 from quorate.model.outcome import Receipt
 from quorate.model.policy import Proof
+from quorate.model.resources import asked
 from quorate.model.settlement import Payment, Settlement
 
 Receipts = dict[str, Receipt]
@@ -341,6 +342,16 @@ def a_member_offers_less_fuel_than_the_job_may_use(forge: Forge, some: Receipts)
 @caught_by("roster")
 def a_member_offers_less_memory_than_the_job_may_use(forge: Forge, some: Receipts) -> Receipt:
     return with_offer(forge, some["plain"], memory_bytes_max=10)
+
+
+@caught_by("roster")
+def a_member_has_fewer_cores_than_the_job_asks_for(forge: Forge, some: Receipts) -> Receipt:
+    return with_job(forge, some["plain"], resources=asked({"cpu_cores": 3}))
+
+
+@caught_by("roster")
+def a_member_is_where_the_job_may_not_run(forge: Forge, some: Receipts) -> Receipt:
+    return with_job(forge, some["plain"], regions=("elsewhere",))
 
 
 @caught_by("roster")

@@ -33,6 +33,7 @@ from quorate.model.identity import Suite
 from quorate.model.job import Job
 from quorate.model.offer import Prices
 from quorate.model.policy import Proof
+from quorate.model.resources import asked
 from quorate.model.units import ROSTER_MAX, ROUNDS_MAX, Digest, JobId, Millis, NodeId
 from quorate.verify.quorum import threshold
 
@@ -92,6 +93,13 @@ def refused(asked: Request, listings: list[Listing], known: Standing | None = No
     return answer
 
 
+LARGE = {"cpu_cores": 8, "storage_bytes": 1 << 40, "stated_bandwidth_bytes_per_s": 1 << 30, "gpu_units": 1}
+
+
+def asking(**amounts: int) -> dict[str, Any]:
+    return {"resources": asked(amounts)}
+
+
 # Rules: each removes the one offer that it is about
 
 REMOVALS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
@@ -100,8 +108,28 @@ REMOVALS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("network", {}, {"network": Digest(b"\x09" * 32)}, "another network"),
     ("capability", {}, {"capabilities": ("wasm:command", "tier:light")}, "does not offer wasm:pure"),
     ("capability", {}, {"capabilities": ("wasm:pure",)}, "does not offer tier:light"),
+    (
+        "capability",
+        {"program": msgspec.structs.replace(WORLD.job().core.program, dependencies=(b"\1" * 32,))},
+        {"capabilities": ("wasm:pure", "tier:light")},
+        "does not offer wasm:linked",
+    ),
     ("size", {}, {"memory_bytes_max": LIMITS.memory_bytes - 1}, f"the job may use {LIMITS.memory_bytes}"),
     ("size", {}, {"fuel_max": LIMITS.fuel - 1}, f"offers {LIMITS.fuel - 1} fuel"),
+    ("resources", asking(cpu_cores=3), {"cpu_cores": 2}, "has 2 cores, the job asks for 3"),
+    (
+        "resources",
+        asking(storage_bytes=1 << 20),
+        {"storage_bytes": 0},
+        "has 0 bytes of storage, the job asks for 1048576",
+    ),
+    (
+        "resources",
+        asking(bandwidth_bytes_per_s=10),
+        {"stated_bandwidth_bytes_per_s": 9},
+        "has 9 bytes per second as stated, the job asks for 10",
+    ),
+    ("resources", asking(gpu_units=1), {"gpu_units": 0}, "has 0 GPUs, the job asks for 1"),
     ("region", {"regions": ("north", "west")}, {"region": "south"}, "is in south, the job allows north, west"),
     ("privacy", {"privacy": ("enclave",)}, {}, "does not offer privacy tier enclave"),
     ("simulated", {}, {"simulated": ("sim-enclave",)}, "sim-enclave"),
@@ -112,7 +140,7 @@ REMOVALS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
 def test_a_rule_removes_the_one_offer_that_breaks_it(
     rule: str, job: dict[str, Any], offer: dict[str, Any], words: str
 ) -> None:
-    fitting = {"capabilities": ("wasm:pure", "tier:light", "privacy:enclave")}
+    fitting = {"capabilities": ("wasm:pure", "wasm:linked", "tier:light", "privacy:enclave"), **LARGE}
     listings = [listing(at, **fitting) for at in range(1, 4)] + [listing(9, **offer)]
     answer = found(request(**job), listings)
     assert [(item.provider, item.rule) for item in answer.removed] == [(node(9), rule)]
@@ -126,8 +154,13 @@ def test_the_edge_of_each_bound_still_fits() -> None:
         "expires_ms": NOW + OPENING_MARGIN_MS + 1,
         "memory_bytes_max": LIMITS.memory_bytes,
         "fuel_max": LIMITS.fuel,
+        "cpu_cores": 8,
+        "storage_bytes": 1 << 40,
+        "stated_bandwidth_bytes_per_s": 1 << 30,
+        "gpu_units": 1,
     }
-    assert found(request(), [listing(at, **edge) for at in range(3)]).removed == ()
+    most = asking(cpu_cores=8, storage_bytes=1 << 40, bandwidth_bytes_per_s=1 << 30, gpu_units=1)
+    assert found(request(**most), [listing(at, **edge) for at in range(3)]).removed == ()
 
 
 def test_a_private_job_needs_a_key_to_seal_to() -> None:
@@ -220,6 +253,7 @@ def test_criteria_that_only_one_node_meets_find_that_node() -> None:
     fleet = [listing(at) for at in range(6)]
     one = {
         "region": ({"regions": ("west",)}, {"region": "west"}),
+        "resources": (asking(cpu_cores=4, gpu_units=1), {"cpu_cores": 4, "gpu_units": 1}),
         "privacy": ({"privacy": ("split",)}, {"capabilities": ("wasm:pure", "tier:light", "privacy:split")}),
     }
     for rule, (job, offer) in one.items():

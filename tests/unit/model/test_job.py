@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from tests.support.byte_surgery import canonical
 from tests.support.value_types import samples
 
-from quorate.errors import InvalidField, MalformedBytes
+from quorate.errors import ContradictoryOptions, InvalidField, MalformedBytes
 from quorate.model.codec import Value, decode, encode
 from quorate.model.job import DEFAULT_LIMITS, Job, JobCore, ResourceLimits
 from quorate.model.policy import Proof, Timeouts, quorum_threshold
 from quorate.model.program import TIER_LIMITS, Program
+from quorate.model.resources import GPU_UNITS_MAX, PLAIN, RANGES, Resources, asked, require_use
 from quorate.model.units import AMOUNT_MAX, COHORT_MAX, MIB
 
 PUBLIC, PRIVATE = samples(JobCore)["least"], samples(JobCore)["full"]
@@ -72,6 +73,72 @@ def test_a_limit_that_is_no_positive_amount_does_not_arrive(name: str, amount: A
 def test_a_clock_of_no_time_is_refused_by_name(name: str, amount: int) -> None:
     _, field = refusal(PUBLIC, **{f"timeouts__{name}": amount})
     assert field in (name, f"timeouts.{name}")
+
+
+@given(st.fixed_dictionaries({name: st.integers(low, high) for name, (low, high) in RANGES.items()}))
+def test_resources_make_the_round_trip(amounts: dict[str, int]) -> None:
+    core = msgspec.structs.replace(PUBLIC, resources=Resources(**amounts))
+    assert decode(encode(core), JobCore).resources == Resources(**amounts)
+
+
+@pytest.mark.parametrize("name", RANGES)
+@pytest.mark.parametrize("amount", [-1, AMOUNT_MAX + 1, (1 << 64) - 1, "1", None, True, [1]])
+def test_resources_that_are_no_amount_do_not_arrive(name: str, amount: Any) -> None:
+    assert refusal(PUBLIC, **{f"resources__{name}": amount})[1] == f"resources.{name}"
+
+
+def test_a_job_without_a_core_does_not_arrive() -> None:
+    assert refusal(PUBLIC, resources__cpu_cores=0)[1] == "resources.cpu_cores"
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_resources_out_of_range_are_refused_by_name(name: str) -> None:
+    low, high = RANGES[name]
+    for amount in (low - 1, high + 1):
+        with pytest.raises(InvalidField) as caught:
+            msgspec.structs.replace(PLAIN, **{name: amount})
+        assert (caught.value.field, caught.value.limit) == (name, f"{low} to {high}")
+
+
+@pytest.mark.parametrize("name", RANGES)
+@pytest.mark.parametrize("amount", [0, -1, AMOUNT_MAX + 1, 1.5, True, "2"])
+def test_what_is_asked_for_is_a_positive_amount(name: str, amount: Any) -> None:
+    with pytest.raises(InvalidField) as caught:
+        asked({name: amount})
+    assert caught.value.field == name
+    assert caught.value.fix
+
+
+def test_what_is_not_asked_for_is_plain() -> None:
+    assert asked(dict.fromkeys(RANGES)) == PLAIN
+    assert asked({"cpu_cores": 4, "gpu_units": None}) == msgspec.structs.replace(PLAIN, cpu_cores=4)
+
+
+@pytest.mark.parametrize("kind", ["wasm", "bytecode"])
+def test_a_gpu_for_a_program_that_cannot_reach_one_is_refused(kind: str) -> None:
+    for units in (1, GPU_UNITS_MAX):
+        with pytest.raises(ContradictoryOptions) as caught:
+            require_use(msgspec.structs.replace(PLAIN, gpu_units=units), kind, 0)
+        assert caught.value.field == "gpu_units"
+    require_use(msgspec.structs.replace(PLAIN, gpu_units=1), "container", 0)
+
+
+def test_storage_for_less_than_the_job_itself_is_refused() -> None:
+    for storage_bytes, fits in ((0, True), (999, False), (1_000, True), (AMOUNT_MAX, True)):
+        resources = msgspec.structs.replace(PLAIN, storage_bytes=storage_bytes)
+        if fits:
+            require_use(resources, "wasm", 1_000)
+            continue
+        with pytest.raises(ContradictoryOptions) as caught:
+            require_use(resources, "wasm", 1_000)
+        assert (caught.value.field, "1000" in caught.value.limit) == ("storage_bytes", True)
+
+
+def test_what_a_member_keeps_of_a_job_is_program_input_and_outputs() -> None:
+    job = samples(Job)["full"]
+    core = job.core  # type: ignore[attr-defined]
+    each = core.elements * core.limits.output_bytes
+    assert job.stored_bytes_most == core.program.size_bytes + job.input_bytes + each  # type: ignore[attr-defined]
 
 
 def test_defaults_lie_within_the_full_tier() -> None:
@@ -189,6 +256,8 @@ def test_a_private_job_is_not_made_public_by_its_core_alone() -> None:
     [
         ({"entry": ""}, "entry"),
         ({"dependencies": (b"\1" * 32, b"\1" * 32)}, "dependencies"),
+        ({"dependencies": (b"\2" * 32, b"\1" * 32)}, "dependencies"),
+        ({"dependencies": (samples(Program)["least"].digest,)}, "dependencies"),  # type: ignore[attr-defined]
     ],
 )
 def test_a_program_that_cannot_run_is_refused(change: dict[str, Any], field: str) -> None:

@@ -1,3 +1,3 @@
-"""WebAssembly: guard, profiles, deterministic WASI, compile cache and the engine. `wasmtime` is imported in one file
-only.
+"""WebAssembly: guard, profiles, deterministic WASI, linking, compile cache and the engine. Only the engine and its
+`memory_creator` import `wasmtime`.
 """

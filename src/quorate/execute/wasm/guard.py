@@ -2,7 +2,7 @@
 
 Compilation cannot be metered or interrupted, and its cost grows faster than its input: an 88 kB function of nested
 blocks takes seconds. The guard bounds what drives that cost: size of module and bodies, number of functions, depth of
-nesting, table size. It is a first filter; the compile clock of the worker pool is the last one.
+nesting, tables. It is a first filter; the compile clock of the worker pool is the last one.
 
 Nesting is found by walking the instructions. Runs of instructions without structure are skipped by one regular
 expression, so that a megabyte of code costs milliseconds. Opcodes: WebAssembly core specification 2.0, section 5.4,
@@ -12,6 +12,7 @@ with tail calls and relaxed SIMD; an opcode outside these belongs to a proposal 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from quorate.errors import MalformedModule, TooLarge
@@ -26,6 +27,7 @@ class GuardLimits(NamedTuple):
     depth: int = 1_024
     imports: int = 256
     exports: int = 2_000
+    tables: int = 10
     table_elements: int = 100_000
 
 
@@ -60,11 +62,32 @@ def inspect(module: bytes, limits: GuardLimits = DEFAULT) -> Outline:
     _refuse_above("functions", len(found.bodies), limits.functions)
     _refuse_above("imports", len(found.imports), limits.imports)
     _refuse_above("exports", len(found.exports), limits.exports)
+    _refuse_above("tables", found.tables, limits.tables)
     _refuse_above("table elements", found.table_elements_min, limits.table_elements)
     for start, end in found.bodies:
         _refuse_above("bytes in one function", end - start, limits.body_bytes)
         _walk(module, start, end, limits.depth)
     return found
+
+
+def inspect_together(outlines: Sequence[Outline], limits: GuardLimits = DEFAULT) -> None:
+    """Holds all modules of a program to what one module may have, so that nothing is gained by cutting it into parts.
+    Raises TooLarge."""
+    for what, sizes, limit in (
+        ("bytes", [found.size_bytes for found in outlines], limits.module_bytes),
+        ("functions", [len(found.bodies) for found in outlines], limits.functions),
+        ("imports", [len(found.imports) for found in outlines], limits.imports),
+        ("exports", [len(found.exports) for found in outlines], limits.exports),
+        ("tables", [found.tables for found in outlines], limits.tables),
+        ("table elements", [found.table_elements_min for found in outlines], limits.table_elements),
+    ):
+        if sum(sizes) > limit:
+            raise TooLarge(
+                f"the {len(sizes)} modules have {sum(sizes)} {what} together",
+                field="dependencies",
+                limit=f"{limit} {what}",
+                fix="give fewer or smaller modules",
+            )
 
 
 def _refuse_above(what: str, value: int, limit: int) -> None:

@@ -1,6 +1,7 @@
 """Profiles: which imports a module may have and how it is entered. Whatever a profile does not name is refused by name.
 
-`pure` (the default): no imports at all. Two shapes of entry (default name `run`):
+`pure` (the default): no imports but functions of dependencies (`linking`), which a command may have too. Two shapes of
+entry (default name `run`):
 
 * buffer: `run(pointer: i32, length: i32) -> i64` with exports `memory` and `alloc(length: i32) -> i32`. The input is
   written where `alloc` says; the result of `run` is `pointer << 32 | length` of the output, unsigned.
@@ -26,6 +27,7 @@ from collections.abc import Iterable
 
 from quorate.errors import ForbiddenImport, InvalidField, MalformedModule, MissingEntry
 from quorate.execute.engine import COMMAND, PROFILES, PURE, Task
+from quorate.execute.wasm.linking import foreign_imports
 from quorate.execute.wasm.sections import NUMBERS_FORMAT, Outline, Signature
 from quorate.execute.wasm.wasi import BASE_CALLS, CALL_SIGNATURES, CAPABILITY_CALLS, MODULE
 
@@ -76,7 +78,7 @@ def check_program(outline: Outline, profile: str, entry: str = "", capabilities:
 def _check_pure(outline: Outline, entry: str, granted: frozenset[str]) -> None:
     if granted:
         raise InvalidField("the pure profile has none", field="capabilities", fix="use the command profile")
-    for item in outline.imports:
+    for item in foreign_imports(outline):
         fix = "use the command profile" if item.module == MODULE else "build the module without imports"
         raise ForbiddenImport(
             f"the pure profile grants no imports, found {item.module}.{item.name}", field="module", fix=fix
@@ -96,7 +98,7 @@ def _check_pure(outline: Outline, entry: str, granted: frozenset[str]) -> None:
 
 def _check_command(outline: Outline, entry: str, granted: frozenset[str]) -> None:
     allowed = BASE_CALLS.union(*(CAPABILITY_CALLS[name] for name in granted))
-    for item in outline.imports:
+    for item in foreign_imports(outline):
         if item.module != MODULE or item.name not in allowed:
             raise ForbiddenImport(
                 f"the command profile does not grant {item.module}.{item.name}",

@@ -38,10 +38,12 @@ class Import(NamedTuple):
 class Outline(NamedTuple):
     """What a module says about itself. `bodies` are the (start, end) of function bodies in its bytes."""
 
+    size_bytes: int
     imports: tuple[Import, ...]
     exports: dict[str, tuple[str, int]]
     functions: tuple[Signature, ...]
     memory_pages_min: int
+    tables: int
     table_elements_min: int
     bodies: tuple[tuple[int, int], ...]
 
@@ -158,12 +160,15 @@ def outline(data: bytes) -> Outline:
     bodies = _bodies(reader(CODE)) if CODE in where else ()
     if len(bodies) != len(declared):
         raise MalformedModule("functions and bodies differ in number", field="module")
+    tables, table_elements_min = _tables(reader(TABLE)) if TABLE in where else (0, 0)
     return Outline(
+        size_bytes=len(data),
         imports=imports,
         exports=_exports(reader(EXPORT)) if EXPORT in where else {},
         functions=imported + declared,
         memory_pages_min=_memory_pages(reader(MEMORY)) if MEMORY in where else 0,
-        table_elements_min=_table_elements(reader(TABLE)) if TABLE in where else 0,
+        tables=tables,
+        table_elements_min=table_elements_min,
         bodies=bodies,
     )
 
@@ -234,13 +239,14 @@ def _memory_pages(reader: Reader) -> int:
     return sum(reader.limits() for _ in range(reader.count()))
 
 
-def _table_elements(reader: Reader) -> int:
-    total = 0
-    for _ in range(reader.count()):
+def _tables(reader: Reader) -> tuple[int, int]:
+    """How many tables, and how many elements they have at least together."""
+    count, total = reader.count(), 0
+    for _ in range(count):
         if reader.byte() not in (0x70, 0x6F):
             raise MalformedModule("a table of this kind is not granted", field="module")
         total += reader.limits()
-    return total
+    return count, total
 
 
 def _bodies(reader: Reader) -> tuple[tuple[int, int], ...]:

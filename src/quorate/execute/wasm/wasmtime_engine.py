@@ -28,8 +28,9 @@ import os
 import platform
 import resource
 import struct
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeAlias
 
 import blake3
 import msgspec
@@ -40,14 +41,18 @@ from quorate.errors import MalformedModule
 from quorate.execute.engine import COMMAND, WASM_PAGE_BYTES, Limits, Task
 from quorate.execute.wasm import policy, wasi
 from quorate.execute.wasm.guard import DEFAULT as GUARD_DEFAULT
-from quorate.execute.wasm.guard import GuardLimits, inspect
-from quorate.execute.wasm.linear_memory import LinearMemory, MemoryRefused
+from quorate.execute.wasm.guard import GuardLimits, inspect, inspect_together
+from quorate.execute.wasm.linear_memory import LinearMemories
+from quorate.execute.wasm.linking import IMPORT_FUEL, LIBRARY_FUEL, dependency_named, link_fuel, link_order
+from quorate.execute.wasm.memory_creator import creator_of
 from quorate.execute.wasm.sections import NUMBERS_FORMAT, Outline
 from quorate.model.trap import Status
+from quorate.model.units import Digest
 
 MAX_WASM_STACK_BYTES = 512 * 1024
-ADDRESS_SPACE_WIDE_BYTES = 16 << 30
-"""With less address space than this the memories are laid out compactly: same results, slower loads and stores."""
+ADDRESS_SPACE_WIDE_BYTES = 128 << 30
+"""With less address space than this the memories are laid out compactly: same results, slower loads and stores. Each
+memory takes 4 GiB of it, and a program of many modules has as many memories."""
 
 SETTINGS: dict[str, Any] = {
     "consume_fuel": True,
@@ -74,7 +79,7 @@ its own.
 """
 COMPACT_SETTINGS: dict[str, Any] = {"memory_reservation": 0, "memory_guard_size": 65_536}
 TABLE_ELEMENTS_MAX = GUARD_DEFAULT.table_elements
-TABLES_MAX = 10
+TABLES_MAX = GUARD_DEFAULT.tables
 
 _TRAPS = {
     "OUT_OF_FUEL": Status.OUT_OF_FUEL,
@@ -96,11 +101,25 @@ class HostFault(Exception):
 
 
 class Program(NamedTuple):
-    """A compiled module and its outline."""
+    """A compiled module and its outline; `linked` when it imports from no dependency. `libraries` are the dependencies
+    of one that is about to run, in the order in which they are instantiated."""
 
     outline: Outline
     module: wasmtime.Module
     linked: wasmtime.InstancePre | None
+    libraries: tuple[tuple[Digest, Program], ...] = ()
+    link_fuel: int = 0
+
+    @property
+    def memory_bytes_min(self) -> int:
+        """What all of its memories have at their beginning."""
+        outlines = (self.outline, *(library.outline for _, library in self.libraries))
+        return sum(outline.memory_pages_min for outline in outlines) * WASM_PAGE_BYTES
+
+
+Libraries: TypeAlias = Mapping[Digest, Program]
+"""Compiled dependencies by the digests of their modules."""
+NO_LIBRARIES: Libraries = MappingProxyType({})
 
 
 class Ended(NamedTuple):
@@ -125,7 +144,12 @@ def engine_version() -> str:
     """The version that outcomes and fuel depend on: wasmtime's own, and a digest of every setting of ours that they
     see.
     """
-    seen = {**SETTINGS, "prices": [wasi.CALL_FUEL, wasi.VECTOR_FUEL], "tables": [TABLES_MAX, TABLE_ELEMENTS_MAX]}
+    ours = {
+        "prices": [wasi.CALL_FUEL, wasi.VECTOR_FUEL],
+        "tables": [TABLES_MAX, TABLE_ELEMENTS_MAX],
+        "links": [LIBRARY_FUEL, IMPORT_FUEL],
+    }
+    seen = {**SETTINGS, **ours}
     digest = blake3.blake3(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:16]
     return f"wasmtime-{wasmtime_version()}+{digest}"
 
@@ -171,8 +195,8 @@ class WasmtimeEngine:
         self.guard = guard
         self.version = engine_version()
         self.artefact_kind = f"{self.version} {layout_name()} {platform.machine()}"
-        self._memory = LinearMemory()
-        self._creator = _creator_of(self._memory)
+        self._memory = LinearMemories()
+        self._creator = creator_of(self._memory)
         self._engine = wasmtime.Engine(_config(self._creator))
         self._session: wasi.Session | None = None
         self._linker = self._wasi_linker()
@@ -204,36 +228,55 @@ class WasmtimeEngine:
     def artefact(self, program: Program) -> bytes:
         return bytes(program.module.serialize())
 
-    def run(self, program: Program, task: Task) -> Ended:
-        """Runs `task` in a fresh store. Raises UserError when the profile does not admit it, HostFault when this
-        machine fails.
+    def link(self, program: Program, digest: Digest, dependencies: Libraries) -> Program:
+        """The program that runs: with its dependencies, all of them, in their order. `digest` is that of its module.
+        Raises what `link_order` raises, and TooLarge."""
+        if program.linked is not None and not dependencies:
+            return program
+        outlines = {name: library.outline for name, library in dependencies.items()}
+        order = link_order(digest, program.outline, outlines)
+        inspect_together((program.outline, *outlines.values()), self.guard)
+        return program._replace(
+            libraries=tuple((name, dependencies[name]) for name in order),
+            link_fuel=link_fuel(program.outline, outlines.values()),
+        )
+
+    def run(self, program: Program, task: Task, dependencies: Libraries = NO_LIBRARIES) -> Ended:
+        """Runs `task` in a fresh store. Raises UserError when the profile does not admit it or its modules do not fit
+        together, HostFault when this machine fails.
         """
         policy.admit(program.outline, task)
-        return self._run(program, task)
+        return self._run(self.link(program, task.digest, dependencies), task)
 
-    def run_each(self, program: Program, task: Task, inputs: Sequence[bytes]) -> Iterator[Ended]:
+    def run_each(
+        self, program: Program, task: Task, inputs: Sequence[bytes], dependencies: Libraries = NO_LIBRARIES
+    ) -> Iterator[Ended]:
         """Runs `task` with each input in turn, each in a fresh store. Raises like `run`, before the first of them."""
         longest = max(inputs, key=len, default=b"")
         policy.admit(program.outline, msgspec.structs.replace(task, stdin=longest))
+        linked = self.link(program, task.digest, dependencies)
         for stdin in inputs:
-            yield self._run(program, msgspec.structs.replace(task, stdin=stdin))
+            yield self._run(linked, msgspec.structs.replace(task, stdin=stdin))
 
     def _run(self, program: Program, task: Task) -> Ended:
         limits = task.limits
-        if program.outline.memory_pages_min * WASM_PAGE_BYTES > limits.memory_bytes:
+        if program.memory_bytes_min > limits.memory_bytes:
             return Ended(Status.MEMORY_LIMIT, 0)
-        self._memory.begin(limits.memory_bytes)
+        if program.link_fuel > limits.fuel:
+            return Ended(Status.OUT_OF_FUEL, limits.fuel)
+        self._memory.begin(limits.memory_bytes, program.memory_bytes_min)
         store = wasmtime.Store(self._engine)
         try:
-            store.set_limits(table_elements=TABLE_ELEMENTS_MAX, instances=1, tables=TABLES_MAX, memories=1)
-            store.set_fuel(limits.fuel + wasi.FUEL_RESERVE)
+            parts = 1 + len(program.libraries)
+            store.set_limits(table_elements=TABLE_ELEMENTS_MAX, instances=parts, tables=TABLES_MAX, memories=parts)
+            store.set_fuel(limits.fuel + wasi.FUEL_RESERVE - program.link_fuel)
             ended = self._command(store, program, task) if task.profile == COMMAND else self._pure(store, program, task)
         finally:
             self._session = None
             store.close()
         if self._memory.host_failed:
             raise HostFault("this machine could not deliver the memory that the limit allows")
-        return ended._replace(guest_memory_bytes=self._memory.size)
+        return ended._replace(guest_memory_bytes=self._memory.held_bytes)
 
     def _pure(self, store: wasmtime.Store, program: Program, task: Task) -> Ended:
         try:
@@ -247,8 +290,7 @@ class WasmtimeEngine:
         return _within(task.limits, Ended(Status.SUCCESS, _used(store, task.limits), output))
 
     def _call_pure(self, store: wasmtime.Store, program: Program, task: Task) -> bytes:
-        assert program.linked is not None
-        instance = program.linked.instantiate(store)
+        instance = self._instantiate(store, program)
         outline, entry = program.outline, policy.entry_of(task)
         if outline.function_named("_initialize") == policy.NOTHING and entry != "_initialize":
             _call(store, instance, "_initialize", (), 0)
@@ -275,9 +317,8 @@ class WasmtimeEngine:
         session = wasi.Session(name + task.args, task.stdin, task.limits.output_bytes, task.limits.log_bytes, seed)
         session.attach(store, self._memory)
         self._session = session
-        assert program.linked is not None
         try:
-            exports: Any = program.linked.instantiate(store).exports(store)
+            exports: Any = self._instantiate(store, program).exports(store)
             exports[policy.entry_of(task)](store)
             ended = _within(task.limits, Ended(Status.SUCCESS, _used(store, task.limits)))
         except wasmtime.Trap as trap:
@@ -287,6 +328,29 @@ class WasmtimeEngine:
         ended = _session_end(session, task.limits) or ended
         kept = bytes(session.output) if ended.status in (Status.SUCCESS, Status.NONZERO_EXIT) else b""
         return ended._replace(output=kept, log=bytes(session.log))
+
+    def _instantiate(self, store: wasmtime.Store, program: Program) -> wasmtime.Instance:
+        """Brings the libraries to life, each once and each initialised, then the program itself."""
+        alive: dict[Digest, wasmtime.Instance] = {}
+        for digest, library in program.libraries:
+            alive[digest] = self._instance(store, library, alive)
+            if library.outline.function_named("_initialize") == policy.NOTHING:
+                _call(store, alive[digest], "_initialize", (), 0)
+        return self._instance(store, program, alive)
+
+    def _instance(
+        self, store: wasmtime.Store, program: Program, alive: Mapping[Digest, wasmtime.Instance]
+    ) -> wasmtime.Instance:
+        if program.linked is not None:
+            return program.linked.instantiate(store)
+        imports = []
+        for item in program.outline.imports:
+            digest = dependency_named(item.module)
+            if digest is None:
+                imports.append(self._linker.get(store, item.module, item.name))
+            else:
+                imports.append(wasmtime.Func._from_raw(_export(store, alive[digest], item.name).of.func))
+        return wasmtime.Instance(store, program.module, imports)
 
     def _trapped(self, store: wasmtime.Store, trap: wasmtime.Trap, limits: Limits) -> Ended:
         code = trap.trap_code
@@ -357,6 +421,14 @@ def _signed_32(value: int) -> int:
     return value - (1 << 32) if value >= 1 << 31 else value
 
 
+def _export(store: wasmtime.Store, instance: wasmtime.Instance, name: str) -> Any:
+    """One export; the package makes objects of all of them to give one."""
+    item, word = bindings.wasmtime_extern_t(), name.encode()
+    if not bindings.wasmtime_instance_export_get(store._context(), instance._instance, word, len(word), item):
+        raise HostFault(f"the engine does not find {name[:80]!r}")
+    return item
+
+
 def _call(
     store: wasmtime.Store, instance: wasmtime.Instance, name: str, operands: tuple[int, ...], results: int
 ) -> Any:
@@ -365,15 +437,13 @@ def _call(
     The package asks for the function's type and wraps each number on every call, at twice the cost of a whole small
     run. Raises Trap and WasmtimeError as it does.
     """
-    context, item, word = store._context(), bindings.wasmtime_extern_t(), name.encode()
-    if not bindings.wasmtime_instance_export_get(context, instance._instance, word, len(word), item):
-        raise HostFault(f"the engine does not find {name[:80]!r}")
+    item = _export(store, instance, name)
     # Kind 0, which fresh values have, is a 32-bit integer (wasmtime C API, val.h: WASMTIME_I32).
     given, answer = (bindings.wasmtime_val_t * len(operands))(), bindings.wasmtime_val_t()
     for value, operand in zip(given, operands, strict=True):
         value.of.i32 = _signed_32(operand)
     trap = ctypes.POINTER(bindings.wasm_trap_t)()
-    error = bindings.wasmtime_func_call(context, item.of.func, given, len(operands), answer, results, trap)
+    error = bindings.wasmtime_func_call(store._context(), item.of.func, given, len(operands), answer, results, trap)
     if error:
         raise wasmtime.WasmtimeError._from_ptr(error)
     if trap:
@@ -399,58 +469,3 @@ def _config(creator: Any) -> wasmtime.Config:
         setattr(config, name, value)
     bindings.wasmtime_config_host_memory_creator_set(config.ptr(), ctypes.byref(creator))
     return config
-
-
-def _creator_of(memory: LinearMemory) -> Any:
-    """The engine's door to `memory` (wasmtime C API, config.h: wasmtime_memory_creator_t). Callbacks return errors,
-    never raise.
-    """
-
-    def failure(reason: str) -> int:
-        error = bindings.wasmtime_error_new(ctypes.create_string_buffer(reason.encode()))
-        return ctypes.cast(error, ctypes.c_void_p).value or 0
-
-    @bindings.wasmtime_memory_get_callback_t  # type: ignore[untyped-decorator]
-    def get(handle: int, size: Any, capacity: Any) -> int:
-        size[0], capacity[0] = memory.size, memory.capacity
-        return memory.address
-
-    @bindings.wasmtime_memory_grow_callback_t  # type: ignore[untyped-decorator]
-    def grow(handle: int, size: int) -> int:
-        try:
-            memory.grow(size)
-        except MemoryRefused as refusal:
-            return failure(str(refusal))
-        except BaseException:
-            memory.host_failed = True
-            return failure("the host failed")
-        return 0
-
-    finalizer_type: Any = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-
-    @finalizer_type  # type: ignore[untyped-decorator]
-    def release(handle: int) -> None:
-        memory.release(handle)
-
-    @bindings.wasmtime_new_memory_callback_t  # type: ignore[untyped-decorator]
-    def create(*call: Any) -> int:
-        # The C signature: environment, memory type, minimum, maximum, reserved, guard, where to put the memory.
-        _, _, minimum, _, reserved, guard, slot = call
-        try:
-            handle = memory.create(minimum, reserved, guard)
-        except MemoryRefused as refusal:
-            return failure(str(refusal))
-        except BaseException:
-            memory.host_failed = True
-            return failure("the host failed")
-        door = slot.contents
-        door.env, door.get_memory, door.grow_memory, door.finalizer = handle, get, grow, release
-        return 0
-
-    creator: Any = bindings.wasmtime_memory_creator_t()
-    creator.env = 0
-    creator.new_memory = create
-    creator.finalizer = ctypes.cast(0, finalizer_type)
-    # ctypes does not keep callbacks alive that only native code points to.
-    creator.kept = (get, grow, release, create)
-    return creator
