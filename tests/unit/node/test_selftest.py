@@ -40,7 +40,14 @@ async def test_an_offer_says_what_the_machine_has(tmp_path: Path) -> None:
     assert offer.cpu_cores == len(os.sched_getaffinity(0))
     assert 0 < offer.storage_bytes <= found.f_bavail * found.f_frsize + (1 << 30)
     assert offer.storage_bytes.bit_count() == 1
-    assert offer.capabilities == ("wasm:pure", "wasm:command", "wasm:linked", "tier:light", "tier:full")
+    assert offer.capabilities == (
+        "wasm:pure",
+        "wasm:command",
+        "wasm:linked",
+        "bytecode:contract",
+        "tier:light",
+        "tier:full",
+    )
 
 
 async def test_what_does_not_pass_its_test_is_not_offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
