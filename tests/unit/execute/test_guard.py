@@ -102,6 +102,7 @@ def test_refuses_malformed(name, data):
         (GuardLimits(functions=1), wat_to_wasm("(module (func) (func))")),
         (GuardLimits(imports=0), wat_to_wasm('(module (import "a" "b" (func)))')),
         (GuardLimits(exports=1), wat_to_wasm('(module (func (export "a")) (func (export "b")))')),
+        (GuardLimits(tables=1), wat_to_wasm("(module (table 1 funcref) (table 1 funcref))")),
         (GuardLimits(table_elements=9), wat_to_wasm("(module (table 10 funcref))")),
     ],
 )
