@@ -1,4 +1,4 @@
-"""Lets pytest run the tests that lie beside the contracts, as `quorate contract test` does: each gets a fresh replica."""
+"""Lets pytest run the tests beside the contracts, as `quorate contract test` does: each gets a fresh replica."""
 
 from __future__ import annotations
 

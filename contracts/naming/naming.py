@@ -130,19 +130,22 @@ def number_at(claim: bytes, at: nat) -> nat:
     return cbor.big_endian(address(claim) + at, 8)
 
 
+def is_running(claim: bytes) -> bool:
+    """Whether now is in its term. A claim without a target gives its name up."""
+    return number_at(claim, SINCE_AT) <= epoch() < number_at(claim, 0) and len(target_of(claim)) > 0
+
+
 def winner(name: bytes) -> bytes:
     """The claim that counts now: of those whose term is running the one that began first, then that of the smaller key.
-    Empty if there is none. A claim without a target gives its name up."""
+    Empty if there is none."""
     known = read_claims(name)
     best = known[:0]
     at = 0
     while at < len(known):
         end = end_of(known, at)
         claim = known[at:end]
-        running = number_at(claim, SINCE_AT) <= epoch() < number_at(claim, 0)
-        if running and len(target_of(claim)) > 0:
-            if len(best) == 0 or claim[SINCE_AT:OWNER_AT] < best[SINCE_AT:OWNER_AT]:
-                best = claim
+        if is_running(claim) and (len(best) == 0 or claim[SINCE_AT:OWNER_AT] < best[SINCE_AT:OWNER_AT]):
+            best = claim
         at = end
     return best
 
