@@ -15,6 +15,7 @@
     │   ├── CompileError          a contract's source leaves the subset of Python: names file, line and column
     │   ├── UnknownFunction       the contract has no callable function of that name
     │   ├── WrongArguments        arguments of another count, kind or size than the function declares
+    │   ├── FailedTests           tests of a contract that failed
     │   ├── UnknownJob            no job of that id here
     │   ├── UnknownBlob           no bytes of that digest here
     │   ├── WrongKey              the key does not open the result
@@ -118,6 +119,10 @@ class UnknownFunction(UserError):
 
 
 class WrongArguments(UserError):
+    pass
+
+
+class FailedTests(UserError):
     pass
 
 

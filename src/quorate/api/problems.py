@@ -60,6 +60,7 @@ TABLE: Final[dict[type[QuorateError], Row]] = {
     errors.UnaffordableJob: Row(36, 402),
     errors.PolicyRefused: Row(37, 403),
     errors.UnknownBlob: Row(38, 404),
+    errors.FailedTests: Row(44, 422),
     errors.BadContract: Row(45, 422),
     errors.UnknownFunction: Row(46, 404),
     errors.WrongArguments: Row(47, 422),

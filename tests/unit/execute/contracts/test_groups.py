@@ -1,5 +1,5 @@
-"""Whatever an admin does in whatever order: of each key there is a wrap for exactly those who were members when it came.
-That wraps and messages then open for nobody else is tested beside the contract, in contracts/groups/groups_test.py."""
+"""Whatever an admin does: of each key there is a wrap for exactly those who were members when it came. That wraps and
+messages then open for nobody else is tested beside the contract, in contracts/groups/groups_test.py."""
 
 from __future__ import annotations
 
