@@ -1,4 +1,4 @@
-"""Offers, and escrows that hold the price until buyer and seller, an arbiter or the calendar say whose it is. See
+"""Listings, and escrows that hold the price until buyer and seller, an arbiter or the calendar say whose it is. See
 README.md beside this file."""
 
 from mhr import (
@@ -50,12 +50,12 @@ SHORT = 11
 
 held: int = stored(b"held", 0)
 """The sum of all escrows. What the contract's account has beyond it came with this call, or by mistake."""
-offers: int = stored(b"offers", 0)
+listings: int = stored(b"listings", 0)
 
 ME = buffer(ID_BYTES)
 CALLER = buffer(ID_BYTES)
 KEY = buffer(9)
-OFFER = buffer(1 + 3 * ID_BYTES + 16 + 1 + TITLE_BYTES_MAX + ABOUT_BYTES_MAX)
+LISTING = buffer(1 + 3 * ID_BYTES + 16 + 1 + TITLE_BYTES_MAX + ABOUT_BYTES_MAX)
 """Status; seller; arbiter; buyer; price; the epoch from which time decides; length of the title, title, what it is."""
 SELLER_AT = 1
 ARBITER_AT = SELLER_AT + ID_BYTES
@@ -67,7 +67,7 @@ TEXT_AT = TITLE_AT + 1
 
 
 def key_of(number: nat) -> bytes:
-    KEY[0] = 111
+    KEY[0] = 108
     set_i64(address(KEY) + 1, number)
     return KEY
 
@@ -90,68 +90,68 @@ def enter() -> None:
 
 
 def find(number: nat) -> nat:
-    """Brings an offer into OFFER; its size."""
-    size = state.read(key_of(number), OFFER)
+    """Brings a listing into LISTING; its size."""
+    size = state.read(key_of(number), LISTING)
     assert size >= 0, UNKNOWN
     return size
 
 
 def seller() -> bytes:
-    return OFFER[SELLER_AT:ARBITER_AT]
+    return LISTING[SELLER_AT:ARBITER_AT]
 
 
 def arbiter() -> bytes:
-    return OFFER[ARBITER_AT:BUYER_AT]
+    return LISTING[ARBITER_AT:BUYER_AT]
 
 
 def buyer() -> bytes:
-    return OFFER[BUYER_AT:PRICE_AT]
+    return LISTING[BUYER_AT:PRICE_AT]
 
 
 def price() -> nat:
-    return i64(address(OFFER) + PRICE_AT)
+    return i64(address(LISTING) + PRICE_AT)
 
 
 def deadline() -> nat:
-    return i64(address(OFFER) + DEADLINE_AT)
+    return i64(address(LISTING) + DEADLINE_AT)
 
 
 def move_on(number: nat, size: nat, status: nat, epochs: nat) -> None:
-    """Gives the offer in OFFER another status, and so many epochs from now."""
-    OFFER[0] = status & 255
-    set_i64(address(OFFER) + DEADLINE_AT, epoch() + epochs)
-    state[key_of(number)] = OFFER[:size]
+    """Gives the listing in LISTING another status, and so many epochs from now."""
+    LISTING[0] = status & 255
+    set_i64(address(LISTING) + DEADLINE_AT, epoch() + epochs)
+    state[key_of(number)] = LISTING[:size]
 
 
 def close(number: nat, to_seller: nat) -> None:
-    """Ends the escrow in OFFER: so much to the seller, the rest to the buyer."""
+    """Ends the escrow in LISTING: so much to the seller, the rest to the buyer."""
     global held
     held -= price()
     pay(seller(), to_seller)
     pay(buyer(), price() - to_seller)
     del state[key_of(number)]
-    log(OFFER[:TITLE_AT])
+    log(LISTING[:TITLE_AT])
 
 
 @export
-def offer(mediator: bytes, cost: nat, title: bytes, text: bytes) -> int:
-    """Offers something for a price, with the one who rules if there is a dispute; the number of the offer."""
-    global offers
+def list_item(mediator: bytes, cost: nat, title: bytes, text: bytes) -> int:
+    """Lists something for a price, with the one who rules if there is a dispute; its number."""
+    global listings
     enter()
     assert 1 <= cost <= PRICE_MAX, BAD_PRICE
     assert 1 <= len(title) <= TITLE_BYTES_MAX, BAD_TEXT
     assert len(text) <= ABOUT_BYTES_MAX, BAD_TEXT
     assert len(mediator) == ID_BYTES, BAD_ARBITER
     assert mediator != CALLER, BAD_ARBITER
-    memory.copy(OFFER[SELLER_AT:], CALLER)
-    memory.copy(OFFER[ARBITER_AT:], mediator)
-    memory.fill(OFFER[BUYER_AT:PRICE_AT], 0)
-    set_i64(address(OFFER) + PRICE_AT, cost)
-    OFFER[TITLE_AT] = len(title) & 255
-    size = TEXT_AT + memory.copy(OFFER[TEXT_AT:], title)
-    size += memory.copy(OFFER[size:], text)
-    number: nat = offers
-    offers = number + 1
+    memory.copy(LISTING[SELLER_AT:], CALLER)
+    memory.copy(LISTING[ARBITER_AT:], mediator)
+    memory.fill(LISTING[BUYER_AT:PRICE_AT], 0)
+    set_i64(address(LISTING) + PRICE_AT, cost)
+    LISTING[TITLE_AT] = len(title) & 255
+    size = TEXT_AT + memory.copy(LISTING[TEXT_AT:], title)
+    size += memory.copy(LISTING[size:], text)
+    number: nat = listings
+    listings = number + 1
     move_on(number, size, OPEN, 0)
     return number
 
@@ -162,7 +162,7 @@ def withdraw(number: nat) -> None:
     enter()
     find(number)
     assert seller() == CALLER, NOT_ALLOWED
-    assert OFFER[0] == OPEN, WRONG_STATUS
+    assert LISTING[0] == OPEN, WRONG_STATUS
     del state[key_of(number)]
 
 
@@ -173,14 +173,14 @@ def buy(number: nat) -> int:
     global held
     sender(CALLER)
     size = find(number)
-    assert OFFER[0] == OPEN, WRONG_STATUS
+    assert LISTING[0] == OPEN, WRONG_STATUS
     assert seller() != CALLER, NOT_ALLOWED
     assert arbiter() != CALLER, NOT_ALLOWED
     paid = paid_in()
     assert paid >= price(), TOO_LITTLE
     pay(CALLER, paid - price())
     held += price()
-    memory.copy(OFFER[BUYER_AT:], CALLER)
+    memory.copy(LISTING[BUYER_AT:], CALLER)
     move_on(number, size, PAID, DELIVERY_EPOCHS)
     return deadline()
 
@@ -190,7 +190,7 @@ def release(number: nat) -> None:
     """The buyer is content, or gives in: all goes to the seller."""
     enter()
     find(number)
-    assert OFFER[0] != OPEN, WRONG_STATUS
+    assert LISTING[0] != OPEN, WRONG_STATUS
     assert buyer() == CALLER, NOT_ALLOWED
     close(number, price())
 
@@ -200,7 +200,7 @@ def refund(number: nat) -> None:
     """The seller does not deliver, or gives in: all goes back to the buyer."""
     enter()
     find(number)
-    assert OFFER[0] != OPEN, WRONG_STATUS
+    assert LISTING[0] != OPEN, WRONG_STATUS
     assert seller() == CALLER, NOT_ALLOWED
     close(number, 0)
 
@@ -210,7 +210,7 @@ def collect(number: nat) -> None:
     """The seller takes the price of what was neither released nor disputed in time."""
     enter()
     find(number)
-    assert OFFER[0] == PAID, WRONG_STATUS
+    assert LISTING[0] == PAID, WRONG_STATUS
     assert seller() == CALLER, NOT_ALLOWED
     assert epoch() >= deadline(), TOO_EARLY
     close(number, price())
@@ -221,7 +221,7 @@ def dispute(number: nat) -> None:
     """Buyer or seller call the arbiter, as long as time has not decided."""
     enter()
     size = find(number)
-    assert OFFER[0] == PAID, WRONG_STATUS
+    assert LISTING[0] == PAID, WRONG_STATUS
     assert buyer() == CALLER or seller() == CALLER, NOT_ALLOWED
     assert epoch() < deadline(), TOO_LATE
     move_on(number, size, DISPUTED, RULING_EPOCHS)
@@ -232,7 +232,7 @@ def resolve(number: nat, to_seller: nat) -> None:
     """The arbiter rules: so much to the seller, the rest to the buyer."""
     enter()
     find(number)
-    assert OFFER[0] == DISPUTED, WRONG_STATUS
+    assert LISTING[0] == DISPUTED, WRONG_STATUS
     assert arbiter() == CALLER, NOT_ALLOWED
     assert to_seller <= price(), BAD_SHARE
     close(number, to_seller)
@@ -243,7 +243,7 @@ def lapse(number: nat) -> None:
     """Buyer or seller end a dispute that the arbiter left alone: half to each, an odd one to the buyer."""
     enter()
     find(number)
-    assert OFFER[0] == DISPUTED, WRONG_STATUS
+    assert LISTING[0] == DISPUTED, WRONG_STATUS
     assert buyer() == CALLER or seller() == CALLER, NOT_ALLOWED
     assert epoch() >= deadline(), TOO_EARLY
     close(number, price() // 2)
@@ -251,7 +251,7 @@ def lapse(number: nat) -> None:
 
 @export
 def show(number: nat) -> int:
-    """Emits an offer as it is kept; its status: 1 open, 2 paid, 3 disputed."""
+    """Emits a listing as it is kept; its status: 1 open, 2 paid, 3 disputed."""
     enter()
-    emit(OFFER[: find(number)])
-    return OFFER[0]
+    emit(LISTING[: find(number)])
+    return LISTING[0]

@@ -12,10 +12,10 @@ FUNDS = 1_000
 
 
 def opened(replica: Replica) -> int:
-    """Everybody has money, and something is on offer."""
+    """Everybody has money, and something is listed."""
     for person in PEOPLE:
         replica.fund(person, FUNDS)
-    return replica.call("offer", ARBITER, PRICE, b"bicycle", b"blue", sender=SELLER).value
+    return replica.call("list_item", ARBITER, PRICE, b"bicycle", b"blue", sender=SELLER).value
 
 
 def bought(replica: Replica) -> int:
@@ -38,7 +38,7 @@ def assert_over(replica: Replica, seller: int, buyer: int) -> None:
     replica.refuses(UNKNOWN, "release", 0, sender=BUYER)
 
 
-def test_an_offer_is_listed_shown_and_withdrawn(replica):
+def test_an_item_is_listed_shown_and_withdrawn(replica):
     number = opened(replica)
     shown = replica.call("show", number)
     assert shown.value == 1
@@ -47,18 +47,18 @@ def test_an_offer_is_listed_shown_and_withdrawn(replica):
     replica.refuses(NOT_ALLOWED, "withdraw", number, sender=OTHER)
     replica.call("withdraw", number, sender=SELLER)
     replica.refuses(UNKNOWN, "buy", number, sender=BUYER, deposit=PRICE)
-    assert replica.call("offer", ARBITER, 1, b"bell", b"", sender=SELLER).value == number + 1
+    assert replica.call("list_item", ARBITER, 1, b"bell", b"", sender=SELLER).value == number + 1
 
 
 def test_listings_are_validated(replica):
     opened(replica)
     for price in (0, 10**15 + 1):
-        replica.refuses(BAD_PRICE, "offer", ARBITER, price, b"x", b"", sender=SELLER)
+        replica.refuses(BAD_PRICE, "list_item", ARBITER, price, b"x", b"", sender=SELLER)
     for title, about in ((b"", b""), (b"x" * 65, b""), (b"x", b"y" * 513)):
-        replica.refuses(BAD_TEXT, "offer", ARBITER, 1, title, about, sender=SELLER)
+        replica.refuses(BAD_TEXT, "list_item", ARBITER, 1, title, about, sender=SELLER)
     for arbiter in (SELLER, b"", b"short"):
-        replica.refuses(BAD_ARBITER, "offer", arbiter, 1, b"x", b"", sender=SELLER)
-    replica.call("offer", ARBITER, 10**15, b"x" * 64, b"y" * 512, sender=SELLER)
+        replica.refuses(BAD_ARBITER, "list_item", arbiter, 1, b"x", b"", sender=SELLER)
+    replica.call("list_item", ARBITER, 10**15, b"x" * 64, b"y" * 512, sender=SELLER)
 
 
 def test_the_buyer_releases(replica):
@@ -138,7 +138,7 @@ def test_paying_too_little_buys_nothing_and_too_much_comes_back(replica):
 
 def test_an_escrow_pays_for_no_second_purchase(replica):
     number = bought(replica)
-    second = replica.call("offer", ARBITER, PRICE, b"another", b"", sender=SELLER).value
+    second = replica.call("list_item", ARBITER, PRICE, b"another", b"", sender=SELLER).value
     replica.refuses(TOO_LITTLE, "buy", second, sender=OTHER)
     assert replica.call("show", number).value == 2
 

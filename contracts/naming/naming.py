@@ -1,4 +1,4 @@
-"""Names for a mesh: whoever registers a name first has it until it expires; claims that were signed offline are merged
+"""Names for a mesh: whoever registers a name first has it until it expires; deeds that were signed offline are merged
 in by anyone, and all replicas settle on the same one. See README.md beside this file."""
 
 from mhr import (
@@ -32,12 +32,12 @@ KEY_AT = 16
 OWNER_AT = 48
 NAME_AT = 64
 SIGNATURE_BYTES = 64
-"""A claim is: until, since (eight bytes each, big-endian), key (32), owner (16), length of the name (1), name, length
-of the target (1), target, signature (64). Of two claims of one key the one whose bytes are greater counts."""
-CLAIM_BYTES_MAX = NAME_AT + 1 + NAME_BYTES_MAX + 1 + TARGET_BYTES_MAX + SIGNATURE_BYTES
-CLAIMS_MAX = 8
-"""Keys that may claim one name at a time: those whose claims are the greatest."""
-DOMAIN = b"quorate naming claim v1 "
+"""A deed is: until, since (eight bytes each, big-endian), key (32), owner (16), length of the name (1), name, length
+of the target (1), target, signature (64). Of two deeds of one key the one whose bytes are greater counts."""
+DEED_BYTES_MAX = NAME_AT + 1 + NAME_BYTES_MAX + 1 + TARGET_BYTES_MAX + SIGNATURE_BYTES
+DEEDS_MAX = 8
+"""Keys that may deed one name at a time: those whose deeds are the greatest."""
+DOMAIN = b"quorate naming deed v1  "
 DOMAIN_BYTES = len(DOMAIN)
 
 BAD_NAME = 1
@@ -46,18 +46,18 @@ UNKNOWN = 3
 BAD_TARGET = 4
 BAD_TERM = 5
 NOT_OWNER = 6
-CLAIMED = 7
+HAS_DEED = 7
 CUT_OFF = 8
 BAD_SIGNATURE = 9
 
 CALLER = buffer(16)
 RECORD = buffer(152)
 """Owner, 16 bytes; the first epoch in which the name is free again, 8 bytes; what the name stands for."""
-CLAIMS_KEY = buffer(1 + NAME_BYTES_MAX)
-CLAIMS = buffer(CLAIMS_MAX * CLAIM_BYTES_MAX)
-"""The claims to one name, the greatest first."""
-MERGED = buffer(CLAIMS_MAX * CLAIM_BYTES_MAX)
-MESSAGE = buffer(DOMAIN_BYTES + 16 + CLAIM_BYTES_MAX)
+DEEDS_KEY = buffer(1 + NAME_BYTES_MAX)
+DEEDS = buffer(DEEDS_MAX * DEED_BYTES_MAX)
+"""The deeds to one name, the greatest first."""
+MERGED = buffer(DEEDS_MAX * DEED_BYTES_MAX)
+MESSAGE = buffer(DOMAIN_BYTES + 16 + DEED_BYTES_MAX)
 
 
 def is_letter(byte: int) -> bool:
@@ -94,20 +94,20 @@ def write(name: bytes, target: bytes, expires: int) -> None:
     state[name] = RECORD[: HEAD_BYTES + len(target)]
 
 
-def claims_key(name: bytes) -> bytes:
-    """Where the claims to a name lie: no name begins with a question mark."""
-    CLAIMS_KEY[0] = 63
-    memory.copy(CLAIMS_KEY[1:], name)
-    return CLAIMS_KEY[: 1 + len(name)]
+def deeds_key(name: bytes) -> bytes:
+    """Where the deeds to a name lie: no name begins with a question mark."""
+    DEEDS_KEY[0] = 63
+    memory.copy(DEEDS_KEY[1:], name)
+    return DEEDS_KEY[: 1 + len(name)]
 
 
-def read_claims(name: bytes) -> bytes:
-    size = max(state.read(claims_key(name), CLAIMS), 0)
-    return CLAIMS[:size]
+def read_deeds(name: bytes) -> bytes:
+    size = max(state.read(deeds_key(name), DEEDS), 0)
+    return DEEDS[:size]
 
 
 def end_of(data: bytes, at: nat) -> nat:
-    """The place behind the claim at a place, all of which is there."""
+    """The place behind the deed at a place, all of which is there."""
     name_at = at + NAME_AT
     assert name_at < len(data), CUT_OFF
     target_at = name_at + 1 + data[name_at]
@@ -117,66 +117,66 @@ def end_of(data: bytes, at: nat) -> nat:
     return end
 
 
-def name_of(claim: bytes) -> bytes:
-    return claim[NAME_AT + 1 : NAME_AT + 1 + claim[NAME_AT]]
+def name_of(deed: bytes) -> bytes:
+    return deed[NAME_AT + 1 : NAME_AT + 1 + deed[NAME_AT]]
 
 
-def target_of(claim: bytes) -> bytes:
-    return claim[NAME_AT + 2 + claim[NAME_AT] : len(claim) - SIGNATURE_BYTES]
+def target_of(deed: bytes) -> bytes:
+    return deed[NAME_AT + 2 + deed[NAME_AT] : len(deed) - SIGNATURE_BYTES]
 
 
-def number_at(claim: bytes, at: nat) -> nat:
-    assert claim[at] < 128, BAD_TERM
-    return cbor.big_endian(address(claim) + at, 8)
+def number_at(deed: bytes, at: nat) -> nat:
+    assert deed[at] < 128, BAD_TERM
+    return cbor.big_endian(address(deed) + at, 8)
 
 
-def is_running(claim: bytes) -> bool:
-    """Whether now is in its term. A claim without a target gives its name up."""
-    return number_at(claim, SINCE_AT) <= epoch() < number_at(claim, 0) and len(target_of(claim)) > 0
+def is_running(deed: bytes) -> bool:
+    """Whether now is in its term. A deed without a target gives its name up."""
+    return number_at(deed, SINCE_AT) <= epoch() < number_at(deed, 0) and len(target_of(deed)) > 0
 
 
 def winner(name: bytes) -> bytes:
-    """The claim that counts now: of those whose term is running the one that began first, then that of the smaller key.
+    """The deed that counts now: of those whose term is running the one that began first, then that of the smaller key.
     Empty if there is none."""
-    known = read_claims(name)
+    known = read_deeds(name)
     best = known[:0]
     at = 0
     while at < len(known):
         end = end_of(known, at)
-        claim = known[at:end]
-        if is_running(claim) and (len(best) == 0 or claim[SINCE_AT:OWNER_AT] < best[SINCE_AT:OWNER_AT]):
-            best = claim
+        deed = known[at:end]
+        if is_running(deed) and (len(best) == 0 or deed[SINCE_AT:OWNER_AT] < best[SINCE_AT:OWNER_AT]):
+            best = deed
         at = end
     return best
 
 
-def check_claim(claim: bytes) -> None:
-    """Ends the run unless the claim is well made, of now, and signed by its own key for this contract."""
-    check_name(name_of(claim))
-    assert len(target_of(claim)) <= TARGET_BYTES_MAX, BAD_TARGET
-    since = number_at(claim, SINCE_AT)
-    until = number_at(claim, 0)
+def check_deed(deed: bytes) -> None:
+    """Ends the run unless the deed is well made, of now, and signed by its own key for this contract."""
+    check_name(name_of(deed))
+    assert len(target_of(deed)) <= TARGET_BYTES_MAX, BAD_TARGET
+    since = number_at(deed, SINCE_AT)
+    until = number_at(deed, 0)
     assert since <= epoch(), BAD_TERM
     assert since < until <= epoch() + EPOCHS_MAX, BAD_TERM
-    signed = len(claim) - SIGNATURE_BYTES
+    signed = len(deed) - SIGNATURE_BYTES
     memory.copy(MESSAGE, DOMAIN)
     self_id(MESSAGE[DOMAIN_BYTES : DOMAIN_BYTES + 16])
-    memory.copy(MESSAGE[DOMAIN_BYTES + 16 :], claim[:signed])
+    memory.copy(MESSAGE[DOMAIN_BYTES + 16 :], deed[:signed])
     message = MESSAGE[: DOMAIN_BYTES + 16 + signed]
-    assert verify_sig(message, claim[KEY_AT:OWNER_AT], claim[signed:]), BAD_SIGNATURE
+    assert verify_sig(message, deed[KEY_AT:OWNER_AT], deed[signed:]), BAD_SIGNATURE
 
 
-def admit(claim: bytes) -> None:
-    """Puts a claim among those to its name, in order, instead of a smaller one of the same key. The greatest stay."""
-    known = read_claims(name_of(claim))
+def admit(deed: bytes) -> None:
+    """Puts a deed among those to its name, in order, instead of a smaller one of the same key. The greatest stay."""
+    known = read_deeds(name_of(deed))
     at, out, count = 0, 0, 0
     placed = False
-    while at < len(known) and count < CLAIMS_MAX:
+    while at < len(known) and count < DEEDS_MAX:
         end = end_of(known, at)
         other = known[at:end]
-        same = other[KEY_AT:OWNER_AT] == claim[KEY_AT:OWNER_AT]
-        if not placed and other < claim:
-            out = append(out, claim)
+        same = other[KEY_AT:OWNER_AT] == deed[KEY_AT:OWNER_AT]
+        if not placed and other < deed:
+            out = append(out, deed)
             count += 1
             placed = True
         elif same and not placed:
@@ -186,19 +186,19 @@ def admit(claim: bytes) -> None:
             if not same:
                 out = append(out, other)
                 count += 1
-    if not placed and count < CLAIMS_MAX:
-        out = append(out, claim)
-    state[claims_key(name_of(claim))] = MERGED[:out]
+    if not placed and count < DEEDS_MAX:
+        out = append(out, deed)
+    state[deeds_key(name_of(deed))] = MERGED[:out]
 
 
-def append(at: nat, claim: bytes) -> nat:
-    return at + memory.copy(MERGED[at:], claim)
+def append(at: nat, deed: bytes) -> nat:
+    return at + memory.copy(MERGED[at:], deed)
 
 
 @export
 def register(name: bytes, target: bytes, epochs: nat) -> int:
     """Takes a free name, or renews one's own, for `epochs` epochs from now; the epoch in which it is free again. A name
-    that others claim is not free."""
+    that others deed is not free."""
     check_name(name)
     assert 1 <= len(target) <= TARGET_BYTES_MAX, BAD_TARGET
     assert 1 <= epochs <= EPOCHS_MAX, BAD_TERM
@@ -206,8 +206,8 @@ def register(name: bytes, target: bytes, epochs: nat) -> int:
     if find(name) >= 0:
         assert RECORD[:OWNER_BYTES] == CALLER, TAKEN
     else:
-        claim = winner(name)
-        assert len(claim) == 0 or claim[OWNER_AT:NAME_AT] == CALLER, CLAIMED
+        deed = winner(name)
+        assert len(deed) == 0 or deed[OWNER_AT:NAME_AT] == CALLER, HAS_DEED
     expires = epoch() + epochs
     write(name, target, expires)
     return expires
@@ -220,10 +220,10 @@ def resolve(name: bytes) -> int:
     if size >= 0:
         emit(RECORD[HEAD_BYTES:size])
         return i64(address(RECORD) + OWNER_BYTES)
-    claim = winner(name)
-    assert len(claim) > 0, UNKNOWN
-    emit(target_of(claim))
-    return number_at(claim, 0)
+    deed = winner(name)
+    assert len(deed) > 0, UNKNOWN
+    emit(target_of(deed))
+    return number_at(deed, 0)
 
 
 @export
@@ -232,9 +232,9 @@ def owner(name: bytes) -> None:
     if find(name) >= 0:
         emit(RECORD[:OWNER_BYTES])
         return
-    claim = winner(name)
-    assert len(claim) > 0, UNKNOWN
-    emit(claim[OWNER_AT:NAME_AT])
+    deed = winner(name)
+    assert len(deed) > 0, UNKNOWN
+    emit(deed[OWNER_AT:NAME_AT])
 
 
 @export
@@ -248,16 +248,16 @@ def release(name: bytes) -> None:
 
 @export
 def merge(records: bytes) -> None:
-    """Takes claims, one behind the other and to any names: one's own new one, or what another replica has."""
+    """Takes deeds, one behind the other and to any names: one's own new one, or what another replica has."""
     at = 0
     while at < len(records):
         end = end_of(records, at)
-        check_claim(records[at:end])
+        check_deed(records[at:end])
         admit(records[at:end])
         at = end
 
 
 @export
-def claims(name: bytes) -> None:
-    """Emits all claims to a name, for `merge` of another replica."""
-    emit(read_claims(name))
+def deeds(name: bytes) -> None:
+    """Emits all deeds to a name, for `merge` of another replica."""
+    emit(read_deeds(name))

@@ -7,17 +7,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from quorate.execute.bytecode.replica import Refused, Replica, account
 
-BAD_NAME, TAKEN, UNKNOWN, BAD_TARGET, BAD_TERM, NOT_OWNER, CLAIMED, CUT_OFF, BAD_SIGNATURE = range(1, 10)
+BAD_NAME, TAKEN, UNKNOWN, BAD_TARGET, BAD_TERM, NOT_OWNER, HAS_DEED, CUT_OFF, BAD_SIGNATURE = range(1, 10)
 MARYAM, OTHER = account("maryam"), account("other")
 NAME = b"maryam@tehran-mesh"
 OWN, FOREIGN = (Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32) for seed in (1, 2))
 
 
-def claim(replica: Replica, key: Ed25519PrivateKey, owner: bytes, since: int, until: int, target: bytes) -> bytes:
-    """A claim to NAME, as README.md describes it, signed by `key`."""
+def deed(replica: Replica, key: Ed25519PrivateKey, owner: bytes, since: int, until: int, target: bytes) -> bytes:
+    """A deed to NAME, as README.md describes it, signed by `key`."""
     body = until.to_bytes(8, "big") + since.to_bytes(8, "big") + key.public_key().public_bytes_raw() + owner
     body += bytes([len(NAME)]) + NAME + bytes([len(target)]) + target
-    return body + key.sign(b"quorate naming claim v1 " + replica.self_id + body)
+    return body + key.sign(b"quorate naming deed v1  " + replica.self_id + body)
 
 
 def test_a_name_is_registered_and_resolved(replica):
@@ -74,13 +74,13 @@ def test_the_longest_of_everything_fits(replica):
     assert replica.call("resolve", b"n" * 64).emitted == b"t" * 128
 
 
-def test_two_offline_replicas_that_meet_settle_on_the_claim_that_began_first(replica):
+def test_two_offline_replicas_that_meet_settle_on_the_deed_that_began_first(replica):
     replica.epoch = 20
     east, west = replica.fork(), replica.fork()
-    east.call("merge", claim(replica, OWN, MARYAM, 12, 100, b"east"))
-    west.call("merge", claim(replica, FOREIGN, OTHER, 15, 200, b"west"))
+    east.call("merge", deed(replica, OWN, MARYAM, 12, 100, b"east"))
+    west.call("merge", deed(replica, FOREIGN, OTHER, 15, 200, b"west"))
     assert (east.call("resolve", NAME).emitted, west.call("resolve", NAME).emitted) == (b"east", b"west")
-    from_east, from_west = east.call("claims", NAME).emitted, west.call("claims", NAME).emitted
+    from_east, from_west = east.call("deeds", NAME).emitted, west.call("deeds", NAME).emitted
     east.call("merge", from_west)
     west.call("merge", from_east)
     assert east.state == west.state
@@ -89,25 +89,25 @@ def test_two_offline_replicas_that_meet_settle_on_the_claim_that_began_first(rep
     assert west.call("resolve", NAME).emitted == b"west"
 
 
-def test_a_key_moves_renews_and_gives_up_its_claim_in_any_order(replica):
+def test_a_key_moves_renews_and_gives_up_its_deed_in_any_order(replica):
     replica.epoch = 20
     history = [
-        claim(replica, OWN, MARYAM, 12, 50, b"first"),
-        claim(replica, OWN, MARYAM, 12, 60, b"moved"),
-        claim(replica, OWN, MARYAM, 12, 61, b""),
-        claim(replica, FOREIGN, OTHER, 13, 40, b"after"),
+        deed(replica, OWN, MARYAM, 12, 50, b"first"),
+        deed(replica, OWN, MARYAM, 12, 60, b"moved"),
+        deed(replica, OWN, MARYAM, 12, 61, b""),
+        deed(replica, FOREIGN, OTHER, 13, 40, b"after"),
     ]
     for order in permutations(history):
         other = replica.fork()
         for one in order:
             other.call("merge", one)
         assert other.call("resolve", NAME).emitted == b"after"
-        assert other.call("claims", NAME).emitted == history[2] + history[3]
+        assert other.call("deeds", NAME).emitted == history[2] + history[3]
 
 
-def test_a_claim_that_its_key_did_not_sign_is_refused(replica):
+def test_a_deed_that_its_key_did_not_sign_is_refused(replica):
     replica.epoch = 20
-    good = claim(replica, OWN, MARYAM, 12, 50, b"here")
+    good = deed(replica, OWN, MARYAM, 12, 50, b"here")
     for at in range(len(good)):
         altered = bytearray(good)
         altered[at] ^= 1
@@ -121,40 +121,40 @@ def test_a_claim_that_its_key_did_not_sign_is_refused(replica):
     replica.call("merge", good)
 
 
-def test_a_claim_of_the_future_or_without_an_end_is_refused(replica):
+def test_a_deed_of_the_future_or_without_an_end_is_refused(replica):
     replica.epoch = 20
     for since, until in [(21, 50), (5, 5), (5, 10_021), (5, 2**63)]:
-        replica.refuses(BAD_TERM, "merge", claim(replica, OWN, MARYAM, since, until, b"x"))
-    replica.refuses(CUT_OFF, "merge", claim(replica, OWN, MARYAM, 5, 50, b"x")[:-1])
-    replica.refuses(BAD_TARGET, "merge", claim(replica, OWN, MARYAM, 5, 50, b"x" * 129))
+        replica.refuses(BAD_TERM, "merge", deed(replica, OWN, MARYAM, since, until, b"x"))
+    replica.refuses(CUT_OFF, "merge", deed(replica, OWN, MARYAM, 5, 50, b"x")[:-1])
+    replica.refuses(BAD_TARGET, "merge", deed(replica, OWN, MARYAM, 5, 50, b"x" * 129))
 
 
-def test_a_name_that_is_registered_stands_above_every_claim(replica):
+def test_a_name_that_is_registered_stands_above_every_deed(replica):
     replica.epoch = 20
     replica.call("register", NAME, b"registered", 10, sender=OTHER)
-    replica.call("merge", claim(replica, OWN, MARYAM, 1, 5_000, b"backdated"))
+    replica.call("merge", deed(replica, OWN, MARYAM, 1, 5_000, b"backdated"))
     assert replica.call("resolve", NAME).emitted == b"registered"
     assert replica.call("owner", NAME).emitted == OTHER
 
 
 def test_only_the_claimant_registers_a_claimed_name(replica):
     replica.epoch = 20
-    replica.call("merge", claim(replica, OWN, MARYAM, 12, 50, b"here"))
+    replica.call("merge", deed(replica, OWN, MARYAM, 12, 50, b"here"))
     assert replica.call("owner", NAME).emitted == MARYAM
-    replica.refuses(CLAIMED, "register", NAME, b"mine now", 10, sender=OTHER)
+    replica.refuses(HAS_DEED, "register", NAME, b"mine now", 10, sender=OTHER)
     replica.call("register", NAME, b"here", 100, sender=MARYAM)
     replica.epoch = 50
     replica.refuses(TAKEN, "register", NAME, b"mine now", 10, sender=OTHER)
 
 
-def test_more_keys_than_there_is_room_for_leave_the_greatest_claims(replica):
+def test_more_keys_than_there_is_room_for_leave_the_greatest_deeds(replica):
     replica.epoch = 20
     keys = [Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32) for seed in range(20)]
-    claims = [claim(replica, key, MARYAM, 10, 30 + place, b"x") for place, key in enumerate(keys)]
+    deeds = [deed(replica, key, MARYAM, 10, 30 + place, b"x") for place, key in enumerate(keys)]
     forth, back = replica.fork(), replica.fork()
-    for one in claims:
+    for one in deeds:
         forth.call("merge", one)
-    for one in reversed(claims):
+    for one in reversed(deeds):
         back.call("merge", one)
     assert forth.state == back.state
-    assert forth.call("claims", NAME).emitted == b"".join(reversed(claims[12:]))
+    assert forth.call("deeds", NAME).emitted == b"".join(reversed(deeds[12:]))

@@ -47,7 +47,7 @@ BAD_SIGNATURE = 7
 
 HEADER = buffer(1 + TITLE_BYTES_MAX + EDITORS_MAX * KEY_BYTES)
 """Length of the title, title, the keys of the editors in ascending order. Its digest is the address of the page."""
-STATE_KEY = buffer(1 + ADDRESS_BYTES)
+ENTRY_KEY = buffer(1 + ADDRESS_BYTES)
 MINE = buffer(PAGE_BYTES_MAX)
 MERGED = buffer(PAGE_BYTES_MAX)
 MESSAGE = buffer(DOMAIN_BYTES + 16 + ADDRESS_BYTES + 2 * ID_BYTES + TEXT_BYTES_MAX)
@@ -64,9 +64,9 @@ NEXT = buffer((PIECES_MAX + 1) * 2)
 def entry_key(kind: nat, page: bytes) -> bytes:
     """Where in the state a page (112) or its header (104) lies."""
     assert len(page) == ADDRESS_BYTES, UNKNOWN
-    STATE_KEY[0] = kind & 255
-    memory.copy(STATE_KEY[1:], page)
-    return STATE_KEY
+    ENTRY_KEY[0] = kind & 255
+    memory.copy(ENTRY_KEY[1:], page)
+    return ENTRY_KEY
 
 
 def read_header(page: bytes) -> bytes:

@@ -38,13 +38,10 @@ def run_beside(
 ) -> int:
     """Run the tests that lie beside a contract: those of naming_test.py for naming.py.
 
-    A test is a function test_...(replica) of ordinary Python. It is your own code and runs on this machine as you,
-    unconfined, as with any test runner: run only tests that you trust.
-
     Parameters
     ----------
     source
-        The contract, in the Python subset of docs/spec/contract-python.md.
+        The contract. Its tests, test_...(replica) in the file beside it, are your own code and run as you, unconfined.
     engine
         What runs the contract. All of them give the same, to the last cycle; the reference is the slowest.
     """

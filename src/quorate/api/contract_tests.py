@@ -20,7 +20,7 @@ from quorate.api.contract_inputs import read_text
 from quorate.errors import InvalidField
 from quorate.execute.bytecode.compiler.program import Compiled, compile_contract
 from quorate.execute.bytecode.engines import Engine
-from quorate.execute.bytecode.replica import Receipt, Replica
+from quorate.execute.bytecode.replica import Cost, Replica
 
 Test = Callable[[Replica], object]
 PARAMETER = "replica"
@@ -69,11 +69,11 @@ def run_tests(source: Path, engine: Engine) -> Report:
     InvalidField for a file of tests that cannot be read or has none."""
     compiled = compile_contract(read_text(source), source.name)
     file = tests_beside(source.absolute())
-    receipts: list[Receipt] = []
+    costs: list[Cost] = []
     with _importable(file.parent), contextlib.redirect_stdout(sys.stderr):
         tests = _tests_in(file)
-        results = tuple(_run(name, test, compiled, engine, receipts) for name, test in tests.items())
-    return Report(file, results, _cycles(compiled, receipts))
+        results = tuple(_run(name, test, compiled, engine, costs) for name, test in tests.items())
+    return Report(file, results, _cycles(compiled, costs))
 
 
 @contextlib.contextmanager
@@ -110,14 +110,14 @@ def _tests_in(file: Path) -> dict[str, Test]:
     return tests
 
 
-def _run(name: str, test: Test, compiled: Compiled, engine: Engine, receipts: list[Receipt]) -> Result:
+def _run(name: str, test: Test, compiled: Compiled, engine: Engine, costs: list[Cost]) -> Result:
     replica = Replica(compiled, engine)
     try:
         test(replica)
     except (Exception, SystemExit) as fault:
         return Result(name, _place(fault, Path(test.__code__.co_filename)), _said(fault))
     finally:
-        receipts += replica.receipts
+        costs += replica.costs
     return Result(name)
 
 
@@ -138,12 +138,12 @@ def _said(fault: BaseException) -> str:
     return f"{type(fault).__name__}: {text}"[:500]
 
 
-def _cycles(compiled: Compiled, receipts: list[Receipt]) -> tuple[Cycles, ...]:
+def _cycles(compiled: Compiled, costs: list[Cost]) -> tuple[Cycles, ...]:
     """In the order of the source."""
     found = []
     for function in compiled.functions:
-        used = [receipt.cycles for receipt in receipts if (receipt.function, receipt.trap) == (function, "NONE")]
-        calls = sum(receipt.function == function for receipt in receipts)
+        used = [cost.cycles for cost in costs if (cost.function, cost.trap) == (function, "NONE")]
+        calls = sum(cost.function == function for cost in costs)
         least, most = (min(used), max(used)) if used else (None, None)
         found.append(Cycles(function, len(used), calls - len(used), least, most))
     return tuple(found)

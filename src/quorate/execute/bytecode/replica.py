@@ -36,7 +36,7 @@ class Refused(JobFailed):
     line: str = ""
 
 
-class Receipt(NamedTuple):
+class Cost(NamedTuple):
     """What one call has cost. `trap` is NONE for a call that returned."""
 
     function: str
@@ -70,14 +70,14 @@ class Replica:
         self.state = State()
         self.epoch = 0
         self.balances: dict[bytes, int] = {}
-        self.receipts: list[Receipt] = []
+        self.costs: list[Cost] = []
 
     def fork(self) -> Replica:
         """Another replica with the same state, balances and epoch. What either does from now on the other does not
         see."""
         other = Replica(self._compiled, self._engine)
         other.state, other.epoch, other.balances = self.state, self.epoch, dict(self.balances)
-        other.receipts = self.receipts
+        other.costs = self.costs
         return other
 
     def fund(self, holder: bytes, amount: int) -> None:
@@ -91,7 +91,7 @@ class Replica:
         context = Context.of(self.self_id, sender, self.epoch, balances)
         call = Call(function, arguments, CELL_MAX)
         outcome = self._engine(Request(self._compiled.container, None, call, self.state, context))
-        self.receipts.append(Receipt(function, outcome.cycles, outcome.trap.name))
+        self.costs.append(Cost(function, outcome.cycles, outcome.trap.name))
         if outcome.status is not Status.OK:
             raise self._refusal(function, outcome)
         for transfer in outcome.transfers:

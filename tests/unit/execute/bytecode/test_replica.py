@@ -60,8 +60,8 @@ def test_a_refused_call_changes_nothing_and_gives_the_deposit_back(replica: Repl
     refused = replica.refuses(3, "pay_and_fail", BEN, sender=ANN, deposit=10)
     assert (refused.trap, refused.code, refused.line) == ("ABORTED", 3, "payer.py:24")
     assert (replica.state, replica.balances) == before
-    assert [one.trap for one in replica.receipts] == ["NONE", "ABORTED"]
-    assert all(one.cycles > 0 for one in replica.receipts)
+    assert [one.trap for one in replica.costs] == ["NONE", "ABORTED"]
+    assert all(one.cycles > 0 for one in replica.costs)
 
 
 def test_what_nobody_funded_is_not_known(replica: Replica) -> None:
@@ -77,7 +77,7 @@ def test_a_call_that_cannot_be_made_leaves_no_receipt(replica: Replica) -> None:
             replica.call("told", sender=sender, deposit=deposit)
     with pytest.raises(UnknownFunction):
         replica.call("nothing")
-    assert replica.receipts == []
+    assert replica.costs == []
 
 
 def test_a_refusal_that_does_not_come_or_is_another_is_an_assertion(replica: Replica) -> None:
@@ -94,4 +94,4 @@ def test_forks_go_their_own_ways(replica: Replica) -> None:
     assert other.balances[BEN] == 7
     assert BEN not in replica.balances
     assert replica.state.entries == ()
-    assert len(replica.receipts) == 1, "what forks cost is counted together"
+    assert len(replica.costs) == 1, "what forks cost is counted together"

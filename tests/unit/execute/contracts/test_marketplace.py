@@ -37,19 +37,19 @@ def fresh(engine: Engine) -> Replica:
     return replica
 
 
-def offers_of(replica: Replica) -> dict[int, bytes]:
-    """The offers in the state, by number."""
-    entries = [(key, value) for key, value in replica.state.entries if len(key) == 9 and key[:1] == b"o"]
+def listings_of(replica: Replica) -> dict[int, bytes]:
+    """The listings in the state, by number."""
+    entries = [(key, value) for key, value in replica.state.entries if len(key) == 9 and key[:1] == b"l"]
     return {int.from_bytes(key[1:], "little"): value for key, value in entries}
 
 
-def price_of(offer: bytes) -> int:
-    return int.from_bytes(offer[PRICE_AT:DEADLINE_AT], "little")
+def price_of(listing: bytes) -> int:
+    return int.from_bytes(listing[PRICE_AT:DEADLINE_AT], "little")
 
 
 def assert_conserved(replica: Replica) -> None:
     """What the contract has is exactly what is in its escrows, and nothing was made or lost."""
-    escrows = sum(price_of(offer) for offer in offers_of(replica).values() if offer[0] != OPEN)
+    escrows = sum(price_of(listing) for listing in listings_of(replica).values() if listing[0] != OPEN)
     assert replica.balances.get(replica.self_id, 0) == escrows
     assert sum(replica.balances.values()) == FUNDS * len(PEOPLE)
     held = dict(replica.state.entries).get(b"held", bytes(8))
@@ -57,11 +57,11 @@ def assert_conserved(replica: Replica) -> None:
 
 
 def moves(replica: Replica) -> list[tuple[Any, ...]]:
-    """Every call that anybody might make about the offers there are, sensible or not: sender, deposit, function,
+    """Every call that anybody might make about the listings there are, sensible or not: sender, deposit, function,
     arguments."""
     found: list[tuple[Any, ...]] = []
-    for number, offer in offers_of(replica).items():
-        price = price_of(offer)
+    for number, listing in listings_of(replica).items():
+        price = price_of(listing)
         for person in PEOPLE:
             found += [
                 (person, 0, name, number) for name in ("withdraw", "release", "refund", "collect", "dispute", "lapse")
@@ -95,13 +95,13 @@ def neighbours(replica: Replica) -> list[Replica]:
 
 def test_funds_are_conserved_in_every_interleaving_of_two_escrows(engine: Engine) -> None:
     start = fresh(engine)
-    start.call("offer", ARBITER, 101, b"bicycle", b"", sender=SELLER)
-    start.call("offer", OTHER, 30, b"bell", b"", sender=BUYER)
+    start.call("list_item", ARBITER, 101, b"bicycle", b"", sender=SELLER)
+    start.call("list_item", OTHER, 30, b"bell", b"", sender=BUYER)
     waiting, seen, ended = [start], {key_of(start)}, 0
     while waiting:
         replica = waiting.pop()
         assert_conserved(replica)
-        ended += not offers_of(replica)
+        ended += not listings_of(replica)
         for other in neighbours(replica):
             if key_of(other) not in seen:
                 seen.add(key_of(other))
@@ -111,7 +111,7 @@ def test_funds_are_conserved_in_every_interleaving_of_two_escrows(engine: Engine
 
 
 class Market(RuleBasedStateMachine):
-    """Long histories: many offers, any price, any deposit, time that jumps."""
+    """Long histories: many listings, any price, any deposit, time that jumps."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__()
@@ -122,10 +122,10 @@ class Market(RuleBasedStateMachine):
             self.replica.call(function, *arguments, sender=person, deposit=min(deposit, self.replica.balances[person]))
 
     @rule(person=st.sampled_from(PEOPLE), arbiter=st.sampled_from(PEOPLE), price=st.integers(-1, FUNDS))
-    def offer(self, person: bytes, arbiter: bytes, price: int) -> None:
-        self.attempt(person, "offer", arbiter, price, b"x", b"")
+    def list_item(self, person: bytes, arbiter: bytes, price: int) -> None:
+        self.attempt(person, "list_item", arbiter, price, b"x", b"")
 
-    @precondition(lambda self: offers_of(self.replica))
+    @precondition(lambda self: listings_of(self.replica))
     @rule(data=st.data())
     def move(self, data: st.DataObject) -> None:
         person, deposit, function, *arguments = data.draw(st.sampled_from(moves(self.replica)))
@@ -146,7 +146,7 @@ def test_funds_are_conserved_in_long_histories(engine: Engine) -> None:
 
 def test_a_lost_coin_would_be_noticed(engine: Engine) -> None:
     replica = fresh(engine)
-    replica.call("offer", ARBITER, 5, b"x", b"", sender=SELLER)
+    replica.call("list_item", ARBITER, 5, b"x", b"", sender=SELLER)
     replica.call("buy", 0, sender=BUYER, deposit=5)
     assert_conserved(replica)
     replica.balances[replica.self_id] -= 1
