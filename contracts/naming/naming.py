@@ -19,7 +19,7 @@ from mhr import (
     verify_sig,
 )
 
-limits(cycles=1_000_000, state=1_048_576, arguments=8192)
+limits(cycles=4_000_000, state=1_048_576, arguments=8192)
 
 NAME_BYTES_MAX = 64
 TARGET_BYTES_MAX = 128

@@ -158,3 +158,15 @@ def test_more_keys_than_there_is_room_for_leave_the_greatest_deeds(replica):
         back.call("merge", one)
     assert forth.state == back.state
     assert forth.call("deeds", NAME).emitted == b"".join(reversed(deeds[12:]))
+
+
+def test_the_dearest_calls_fit_the_cap(replica):
+    replica.epoch = 100
+    keys = [Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32) for seed in range(1, 56)]
+    deeds = [deed(replica, key, MARYAM, 10, 130 + place, b"") for place, key in enumerate(keys)]
+    assert 8_000 < len(b"".join(deeds)) <= 8192
+    replica.call("merge", b"".join(deeds))
+    replica.call("merge", b"".join(reversed(deeds)))
+    long = [deed(replica, key, MARYAM, 10, 200 + place, b"x" * 128) for place, key in enumerate(keys[:29])]
+    replica.call("merge", b"".join(long))
+    assert replica.call("resolve", NAME).emitted == b"x" * 128
