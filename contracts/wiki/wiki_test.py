@@ -171,6 +171,27 @@ def test_making_a_page_again_leaves_it_as_it_is(replica):
     assert text_of(replica, page) == [b"Flour"]
 
 
+def test_two_pieces_of_one_id_leave_the_same_one_everywhere(replica):
+    """An editor that contradicts itself parts nobody."""
+    page = Page(replica)
+    one, other = page.write(0, 1, START, b"one"), page.write(0, 1, START, b"other")
+    forth, back = replica.fork(), replica.fork()
+    for first, second, place in ((one, other, forth), (other, one, back)):
+        place.call("merge", page.address, first)
+        place.call("merge", page.address, second)
+    assert hash_of(forth, page) == hash_of(back, page)
+    assert len(text_of(forth, page)) == 1
+
+
+def test_a_piece_behind_one_that_is_missing_stands_at_the_beginning(replica):
+    page = Page(replica)
+    replica.call("merge", page.address, page.write(0, 1, START, b"first"))
+    replica.call("merge", page.address, page.write(1, 3, named(2, 1), b"orphan"))
+    assert text_of(replica, page) == [b"orphan", b"first"]
+    replica.call("merge", page.address, page.write(1, 2, named(1, 0), b"second"))
+    assert text_of(replica, page) == [b"first", b"second", b"orphan"]
+
+
 def test_a_page_has_room_for_so_much_and_no_more(replica):
     page, before = Page(replica), START
     for time in range(1, 30):

@@ -33,6 +33,15 @@ def add(amount: nat) -> int:
 def never() -> None:
     abort(1)
 """
+TOLD = """
+from mhr import balance, buffer, emit, export, self_id
+ME = buffer(16)
+@export
+def told() -> int:
+    self_id(ME)
+    emit(ME)
+    return balance(ME)
+"""
 GOOD = """
 def test_adding(replica):
     assert replica.call("add", 5).value == 5
@@ -214,6 +223,20 @@ def test_a_call_that_asks_for_its_balance_is_told_it(run: Cli) -> None:
     words = ("contract", "cost", str(source_of("marketplace")), "show", "--arg", "number=0", "--json")
     assert json.loads(run(*words).out)["status"] == "unresolved"
     assert json.loads(run(*words, "--balance", "0").out)["code"] == 1
+
+
+def test_a_run_is_told_who_the_contract_is_and_what_it_has(run: Cli, tmp_path: Path) -> None:
+    source = tmp_path / "told.py"
+    source.write_text(TOLD)
+    assert run("contract", "build", str(source)).code == 0
+    built, own = str(tmp_path / "told.mhb"), "0x" + "ab" * 16
+    told = json.loads(run("contract", "run", built, "told", "--self", own, "--balance", "7", "--json").out)
+    assert (told["emitted"], told["results"]) == ("ab" * 16, [7])
+    assert run("contract", "run", built, "told", "--self", own).code == 51
+    for words, said in ((("--self", "0xab"), "16 bytes"), (("--balance", "-1"), "below zero")):
+        done = run("contract", "run", built, "told", *words)
+        assert done.code == 29
+        assert said in done.err
 
 
 def test_every_engine_meets_the_vectors_of_the_checkout(run: Cli) -> None:
