@@ -19,6 +19,7 @@
     │   ├── CompileError          a contract's source leaves the subset of Python: names file, line and column
     │   ├── UnknownFunction       the contract has no callable function of that name
     │   ├── WrongArguments        arguments of another count, kind or size than the function declares
+    │   ├── FailedTests           tests of a contract that failed
     │   ├── UnknownJob            no job of that id here
     │   ├── UnknownContract       no contract of that id on this ledger
     │   ├── UnknownBlob           no bytes of that digest here
@@ -142,6 +143,10 @@ class UnknownFunction(UserError):
 
 
 class WrongArguments(UserError):
+    pass
+
+
+class FailedTests(UserError):
     pass
 
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 from random import Random
 from typing import NamedTuple
 
-from tests.support.bytecode_vectors.form import SELF_ID, SENDER, Request
-
 from quorate.execute.bytecode.assembler import assemble
+from quorate.execute.bytecode.engines import Request
 from quorate.execute.bytecode.host import Argument, Call, Context
 from quorate.execute.bytecode.opcodes import CELL_MAX, CELL_MIN, TABLE, Op
 from quorate.execute.bytecode.state import State
+from quorate.execute.bytecode.vectors import SELF_ID, SENDER
 
 EDGES = (0, 1, -1, 2, 3, 31, 63, 64, 2**31 - 1, 2**31, -(2**31), 2**32, 2**62, CELL_MAX, CELL_MIN, CELL_MIN + 1)
 PURE = [op for op, row in TABLE.items() if 0x02 <= op <= 0x35 and not row.effect.startswith("by")]

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 from tests.support import contract_replay as replay
-from tests.support.bytecode_vectors.form import Request, reference
+from tests.support.bytecode_vectors.form import reference
 from tests.support.contract_programs import churn, request, seen_by
 
 from quorate.execute.bytecode.assembler import assemble
+from quorate.execute.bytecode.engines import Request
 from quorate.execute.bytecode.flat import NeedsRoom, decode_answer
 from quorate.execute.bytecode.host import Call, Context
 from quorate.execute.bytecode.state import State

@@ -10,10 +10,11 @@ import os
 from collections import Counter
 
 import pytest
-from tests.support.bytecode_vectors.form import Request, reference
+from tests.support.bytecode_vectors.form import reference
 from tests.support.contract_programs import Seen, request, seen_by
 
 from quorate.execute.bytecode.engine import MachineEngine
+from quorate.execute.bytecode.engines import Request
 from quorate.execute.bytecode.host import Outcome
 
 COUNT = int(os.environ.get("QUORATE_RANDOM_CONTRACTS", "2000"))

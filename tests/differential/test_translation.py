@@ -13,8 +13,8 @@ import msgspec
 import pytest
 from tests.differential.programs import requests
 from tests.support import random_contracts
-from tests.support.bytecode_vectors.form import Request
 
+from quorate.execute.bytecode.engines import Request
 from quorate.execute.bytecode.host import Outcome, Status
 from quorate.execute.bytecode.opcodes import Trap
 from quorate.execute.bytecode.reference import run

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import ModuleType
 
 import pytest
-from tests.support.bytecode_vectors.form import Request, observe, vectors
+from tests.support.bytecode_vectors.form import vectors
 from tests.support.contract_programs import churn
 from tests.support.repository import ROOT
 
@@ -17,10 +17,12 @@ from quorate.errors import TooLarge, WrongArguments
 from quorate.execute.bytecode import flat
 from quorate.execute.bytecode.assembler import assemble
 from quorate.execute.bytecode.engine import AREA_BYTES_FIRST, KEPT_BYTES_MAX, MODULE, MachineEngine
+from quorate.execute.bytecode.engines import machine_engine
 from quorate.execute.bytecode.host import Call, Context, Outcome, Status, Transfer
 from quorate.execute.bytecode.opcodes import Trap
 from quorate.execute.bytecode.reference import run as reference_run
 from quorate.execute.bytecode.state import State
+from quorate.execute.bytecode.vectors import observe
 from quorate.execute.bytecode.verify import load
 
 CONTEXT = Context.of(b"\xaa" * 16, b"\xbb" * 16, 7, {b"\xaa" * 16: 100})
@@ -76,13 +78,10 @@ def both(engine: MachineEngine, code: bytes, call: Call, state: State | None = N
     return outcome
 
 
-def test_every_vector_is_answered_as_expected(engine: MachineEngine) -> None:
-    def answered(request: Request) -> Outcome:
-        return engine.run(request.container, request.call, request.state, request.context, request.address)
-
-    known = vectors()
+def test_every_vector_is_answered_as_expected() -> None:
+    engine, known = machine_engine(), vectors()
     assert len(known) > 1000
-    seen = [(vector["name"], observe(vector, containers, answered)) for vector, containers in known]
+    seen = [(vector["name"], observe(vector, containers, engine)) for vector, containers in known]
     assert seen == [(vector["name"], vector["expect"]) for vector, _ in known]
 
 

@@ -37,7 +37,7 @@ from quorate.model.call import CallOutcome
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
-NAMING = compile_contract((ROOT / "contracts" / "naming.py").read_text(), "naming.py").container
+NAMING = compile_contract((ROOT / "contracts" / "naming" / "naming.py").read_text(), "naming.py").container
 # Keeps what it is given, and pays `amount` of it to whoever asks.
 PURSE = assemble(
     """
@@ -257,7 +257,7 @@ def test_the_command_line_deploys_calls_and_shows(network: Network, tmp_path: Pa
         return done.stdout if code == 0 or done.stdout else done.stderr
 
     container = tmp_path / "naming.mhb"
-    quorate("contract", "build", str(ROOT / "contracts" / "naming.py"), "--out", str(container))
+    quorate("contract", "build", str(ROOT / "contracts" / "naming" / "naming.py"), "--out", str(container))
     contract = quorate("contract", "deploy", str(container)).split()[-1]
     said = quorate(
         "contract", "call", contract, "register", "--replication", "3",

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from random import Random
 
-from tests.support.bytecode_vectors.form import Engine, Request
-
 from quorate.errors import BadContract, TooLarge, UnknownFunction, WrongArguments
 from quorate.execute.bytecode.assembler import assemble
 from quorate.execute.bytecode.container import CHECK_BYTES, address_of, check_of
+from quorate.execute.bytecode.engines import Engine, Request
 from quorate.execute.bytecode.host import Argument, Call, Context, Outcome
 from quorate.execute.bytecode.opcodes import CELL_MAX, CELL_MIN
 from quorate.execute.bytecode.state import State

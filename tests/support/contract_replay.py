@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from tests.support.bytecode_vectors.form import Json, Request, observe, request_of, vectors
+from tests.support.bytecode_vectors.form import Json, vectors
 from tests.support.repository import ROOT
 
+from quorate.execute.bytecode.engines import Request
 from quorate.execute.bytecode.flat import NeedsRoom, decode_answer, encode_request
+from quorate.execute.bytecode.vectors import observe, request_of
 
 SECONDS_MAX = 240
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from random import Random
 
-from tests.support.bytecode_vectors.form import SELF_ID, SENDER, Request
-
 from quorate.execute.bytecode.assembler import assemble
+from quorate.execute.bytecode.engines import Request
 from quorate.execute.bytecode.host import Call, Context
 from quorate.execute.bytecode.opcodes import TABLE, Op
 from quorate.execute.bytecode.state import State
+from quorate.execute.bytecode.vectors import SELF_ID, SENDER
 
 MEMORY = 256
 EDGES = (0, 1, -1, 2, 3, 7, 8, 16, 63, 64, 255, 256, 2**31, -(2**31), 2**62, 2**63 - 1, -(2**63), 1 - 2**63)

@@ -6,7 +6,6 @@ The runs here are those of the reference interpreter, which is the authority on 
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,18 +15,20 @@ from quorate import errors
 from quorate.api import cli_contract_calls as calls
 from quorate.api import problems, render
 from quorate.api.cli_options import PLAIN, Output
+from quorate.api.contract_inputs import (
+    NO_ONE,
+    arguments_of,
+    context_of,
+    load_contract,
+    read_state,
+    read_text,
+    write_file,
+)
 from quorate.api.help_pages import epilogue
-from quorate.errors import InvalidField, MalformedBytes, TooLarge, UnknownFunction, UnreadableFile, WrongArguments
+from quorate.errors import InvalidField
 
 if TYPE_CHECKING:
-    from quorate.execute.bytecode.container import Export
-    from quorate.execute.bytecode.host import Argument, Outcome
-    from quorate.execute.bytecode.state import State
-    from quorate.execute.bytecode.verify import Contract
-
-FILE_BYTES_MAX = 32 << 20
-CALLER = bytes(16)
-_HEX = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
+    from quorate.execute.bytecode.host import Outcome
 
 app = App(
     name="contract",
@@ -38,6 +39,12 @@ app = App(
         errors.BadContract,
         errors.WrongArguments,
     ),
+)
+
+app.command("quorate.api.cli_contract_tests:app", name="test", help="Run the tests that lie beside a contract.")
+app.command("quorate.api.cli_contract_cost:app", name="cost", help="What calls of a contract cost, in cycles.")
+app.command(
+    "quorate.api.cli_contract_vectors:app", name="verify-vectors", help="Hold this machine's engines to the vectors."
 )
 
 
@@ -72,14 +79,7 @@ def assemble(
     """
     from quorate.execute.bytecode.assembler import assemble as assembled
 
-    return _keep(assembled(_text(source)), source, out, output)
-
-
-def _text(source: Path) -> str:
-    try:
-        return _read(source).decode()
-    except UnicodeDecodeError:
-        raise InvalidField(f"{source} is no text", field="source", fix="name the source of a contract") from None
+    return _keep(assembled(read_text(source)), source, out, output)
 
 
 def _keep(container: bytes, source: Path, out: Path | None, output: Output) -> int:
@@ -90,7 +90,7 @@ def _keep(container: bytes, source: Path, out: Path | None, output: Output) -> i
     path = out or source.with_suffix(".mhb")
     if path == source:
         raise InvalidField("the source itself", field="out", fix="name another file")
-    _write(path, container)
+    write_file(path, container)
     told = {"file": str(path), "address": contract.address.hex(), "bytes": len(container)}
     if output.json:
         render.say_json(told)
@@ -125,7 +125,7 @@ def build(
     """
     from quorate.execute.bytecode.compiler.program import compile_contract
 
-    return _keep(compile_contract(_text(source), source.name).container, source, out, output)
+    return _keep(compile_contract(read_text(source), source.name).container, source, out, output)
 
 
 @app.command(
@@ -145,7 +145,7 @@ def disasm(file: Annotated[Path, Parameter(show_default=False)], *, output: Outp
     """
     from quorate.execute.bytecode.disassembler import disassemble
 
-    contract = _load(file)
+    contract = load_contract(file)
     text = disassemble(contract)
     if output.json:
         render.say_json({"address": contract.address.hex(), "assembly": text})
@@ -173,7 +173,9 @@ def run(
     *,
     arg: Annotated[tuple[str, ...], Parameter(allow_leading_hyphen=True)] = (),
     state: Annotated[Path | None, Parameter(show_default=False)] = None,
-    sender: str = "0x" + CALLER.hex(),
+    sender: str = NO_ONE,
+    self_id: Annotated[str, Parameter(name="--self", show_default=False)] = "",
+    balance: Annotated[int | None, Parameter(show_default=False)] = None,
     epoch: int = 0,
     cycles: int = 1_000_000_000,
     output: Output = PLAIN,
@@ -193,97 +195,30 @@ def run(
         the state is empty, and what the call changes is shown and forgotten.
     sender
         Who calls: 16 bytes, hexadecimal after 0x.
+    self_id
+        Who the contract is: 16 bytes, of its id on a ledger (default: of its address).
+    balance
+        What the contract's account has, a deposit of this call included. Without it the contract cannot ask.
     epoch
         The epoch that the contract reads.
     cycles
         The most cycles to pay for; the contract's own limit holds beside it.
     """
     from quorate.execute.bytecode import reference
-    from quorate.execute.bytecode.host import Call, Context
+    from quorate.execute.bytecode.host import Call
 
-    contract = _load(file)
-    before = _state(state)
-    context = Context.of(contract.address[:16], _bytes(sender, "sender"), epoch)
-    call = Call(function, _arguments(contract, function, arg), cycles)
+    contract = load_contract(file)
+    before = read_state(state)
+    context = context_of(contract, self_id, sender, epoch, balance)
+    call = Call(function, arguments_of(contract, function, arg), cycles)
     outcome = reference.run(contract, call, before, context)
     if outcome.status == "ok" and state is not None and outcome.changes:
-        _write(state, before.updated(outcome.changes).encode())
+        write_file(state, before.updated(outcome.changes).encode())
     if output.json:
         render.say_json(_plain(outcome))
     else:
         _print(outcome)
     return problems.OK if outcome.status == "ok" else problems.TABLE[errors.JobFailed].exit_code
-
-
-def _load(file: Path) -> Contract:
-    from quorate.execute.bytecode.verify import load
-
-    return load(_read(file))
-
-
-def _read(file: Path) -> bytes:
-    try:
-        with file.open("rb") as opened:
-            data = opened.read(FILE_BYTES_MAX + 1)
-    except OSError as fault:
-        raise UnreadableFile(f"{file}: {fault.strerror}", field="file", fix="name a file that can be read") from None
-    if len(data) > FILE_BYTES_MAX:
-        raise TooLarge(f"{file} goes on", field="file", limit=f"{FILE_BYTES_MAX} bytes", fix="name a contract")
-    return data
-
-
-def _write(file: Path, data: bytes) -> None:
-    """Whole or not at all: a call that was shown as done has its state on the disk."""
-    from quorate.api.files_out import write_whole
-
-    write_whole(file, data, secret=False)
-
-
-def _state(file: Path | None) -> State:
-    from quorate.execute.bytecode.state import State
-
-    if file is None or not file.exists():
-        return State.of({})
-    try:
-        return State.decode(_read(file))
-    except MalformedBytes as fault:
-        raise InvalidField(
-            f"{file}: {fault.message}", field="state", fix="name a file that this command wrote"
-        ) from None
-
-
-def _bytes(text: str, field: str) -> bytes:
-    return bytes.fromhex(text[2:]) if _HEX.fullmatch(text) else text.encode()
-
-
-def _arguments(contract: Contract, function: str, given: tuple[str, ...]) -> tuple[Argument, ...]:
-    """In the order of the parameters. Raises UnknownFunction or WrongArguments, which names the parameter."""
-    export = contract.export_named(function)
-    if export is None:
-        names = ", ".join(sorted(known.name for known in contract.container.exports))
-        raise UnknownFunction(f"the contract has no function {function[:80]!r}", field="function", limit=names)
-    named: dict[str, str] = {}
-    for one in given:
-        name, equals, value = one.partition("=")
-        if not equals or name in named:
-            raise WrongArguments(f"{one[:80]!r}", field="arg", limit="NAME=VALUE, each name once", fix=_usage(export))
-        named[name] = value
-    if sorted(named) != sorted(parameter.name for parameter in export.parameters):
-        raise WrongArguments(f"{', '.join(sorted(named)) or 'none'} given", field="arg", fix=_usage(export))
-    return tuple(_argument(name, kind.name, named[name]) for name, kind in export.parameters)
-
-
-def _argument(name: str, kind: str, text: str) -> Argument:
-    if kind == "BYTES":
-        return _bytes(text, name)
-    if re.fullmatch(r"-?[0-9]{1,19}", text) is None:
-        raise WrongArguments(f"{text[:80]!r} is no integer", field=name, limit="-2^63 to 2^63 - 1")
-    return int(text)
-
-
-def _usage(export: Export) -> str:
-    wanted = " ".join(f"--arg {parameter.name}=..." for parameter in export.parameters)
-    return f"{export.name} takes {wanted}" if wanted else f"{export.name} takes no argument"
 
 
 def _plain(outcome: Outcome) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from tests.support.bytecode_vectors.computing import LEAST, MOST
-from tests.support.bytecode_vectors.form import SELF_ID, SENDER, Case, Json
+from tests.support.bytecode_vectors.form import Case, Json
 from tests.support.bytecode_vectors.probes import Probe
 
 from quorate.execute.bytecode.assembler import assemble
+from quorate.execute.bytecode.vectors import SELF_ID, SENDER
 
 ALICE, BOB, NOBODY = bytes(range(1, 17)), bytes(range(17, 33)), bytes(range(33, 49))
 PEOPLE = f".memory 128\n.data 0x{(ALICE + BOB + SELF_ID + NOBODY).hex()}"

@@ -93,7 +93,7 @@ def test_a_changed_byte_and_other_files_are_no_contract(run: Cli, counter: str, 
 
 
 def test_a_contract_in_python_is_built_and_called(run: Cli, tmp_path: Path) -> None:
-    source = shutil.copy(ROOT / "contracts" / "naming.py", tmp_path)
+    source = shutil.copy(ROOT / "contracts" / "naming" / "naming.py", tmp_path)
     assert run("contract", "build", source).code == 0
     built = (tmp_path / "naming.mhb").read_bytes()
     assert built[:4] == b"MHRB"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.bytecode_vectors.form import SELF_ID, SENDER, reference
+from tests.support.bytecode_vectors.form import reference
 from tests.support.bytecode_vectors.programs import COUNTER, FIB_LOOP
 from tests.support.bytecode_vectors.refusing import GOOD
 from tests.support.random_contracts import request
@@ -17,6 +17,7 @@ from quorate.execute.bytecode.machine import CALL_DEPTH_MAX
 from quorate.execute.bytecode.opcodes import CELL_MAX, CELL_MIN, Op, Trap
 from quorate.execute.bytecode.reference import INSTRUCTIONS, Step, finish, run, start
 from quorate.execute.bytecode.state import State
+from quorate.execute.bytecode.vectors import SELF_ID, SENDER
 from quorate.execute.bytecode.verify import load
 
 CONTEXT = Context(SELF_ID, SENDER)

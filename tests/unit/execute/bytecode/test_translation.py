@@ -6,11 +6,12 @@ from random import Random
 
 import pytest
 from tests.support.bytecode_vectors.files import FILES
-from tests.support.bytecode_vectors.form import FOLDER, SELF_ID, SENDER, Request, observe, read
+from tests.support.bytecode_vectors.form import FOLDER, read
 
 from quorate.errors import TooLarge, UnknownFunction, WrongArguments
 from quorate.execute.bytecode import reference
 from quorate.execute.bytecode.assembler import assemble
+from quorate.execute.bytecode.engines import translation_engine
 from quorate.execute.bytecode.host import Call, Context, Outcome, Status
 from quorate.execute.bytecode.opcodes import CELL_MAX, CELL_MIN, Trap
 from quorate.execute.bytecode.state import State
@@ -20,6 +21,7 @@ from quorate.execute.bytecode.translate.emission import Stop
 from quorate.execute.bytecode.translate.engine import Program, TranslationEngine
 from quorate.execute.bytecode.translate.module import translate
 from quorate.execute.bytecode.translate.session import EngineFault
+from quorate.execute.bytecode.vectors import SELF_ID, SENDER, differences
 from quorate.execute.bytecode.verify import load
 
 CONTEXT = Context.of(SELF_ID, SENDER, 9, {SELF_ID: 100})
@@ -41,20 +43,9 @@ def same(program: Program, call: Call, state: State | None = None) -> Outcome:
     return seen
 
 
-def by_translation(request: Request) -> Outcome:
-    program = ENGINE.compile(load(request.container, request.address))
-    return ENGINE.run(program, request.call, request.state, request.context)
-
-
 @pytest.mark.parametrize("name", FILES)
 def test_the_translation_meets_every_vector(name: str) -> None:
-    file = read(FOLDER / f"{name}.json")
-    differing = [
-        (vector["name"], vector["expect"], seen)
-        for vector in file["vectors"]
-        if (seen := observe(vector, file["containers"], by_translation)) != vector["expect"]
-    ]
-    assert differing == []
+    assert list(differences(read(FOLDER / f"{name}.json"), translation_engine())) == []
 
 
 ACCESS = """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.bytecode_vectors.form import SELF_ID, SENDER
 from tests.support.bytecode_vectors.refusing import CODE
 
 from quorate.errors import BadContract
@@ -18,6 +17,7 @@ from quorate.execute.bytecode.host import Call, Context
 from quorate.execute.bytecode.opcodes import CELL_MAX, CELL_MIN, TABLE, Immediate, Op
 from quorate.execute.bytecode.reference import run
 from quorate.execute.bytecode.state import State
+from quorate.execute.bytecode.vectors import SELF_ID, SENDER
 from quorate.execute.bytecode.verify import load
 
 FAULTS_OF_CODE = list(Fault)[list(Fault).index(Fault.UNKNOWN_OPCODE) :]

@@ -1,84 +1,128 @@
-"""The shipped contract for names: first come, first served, until the term is over."""
+"""Deeds to names merge to the same state in whatever order and company they arrive, and to the one that the rule says.
+What a user sees of the contract is tested beside it, in contracts/naming/naming_test.py."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pytest
-from tests.support.contracts import Contracted
-from tests.support.repository import ROOT
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.shipped import replica_of
 
-from quorate.execute.bytecode.host import Argument, Context
-from quorate.execute.bytecode.opcodes import CELL_MAX, Trap
+from quorate.execute.bytecode.engines import Engine
+from quorate.execute.bytecode.replica import Refused, Replica
 
-MARYAM, OTHER = b"maryam".ljust(16), b"other".ljust(16)
-NAME = b"maryam@tehran-mesh"
-
-
-def naming() -> Contracted:
-    return Contracted((ROOT / "contracts" / "naming.py").read_text(), "naming.py")
-
-
-def by(caller: bytes, epoch: int) -> Context:
-    return Context(b"naming".ljust(16), caller, epoch)
+EPOCH = 50
+KEPT = 8
+KEYS = [Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32) for seed in range(1, 12)]
+NAMES = [b"maryam", b"maryam@tehran-mesh"]
 
 
-def refused(contract: Contracted, context: Context, function: str, *arguments: Argument) -> int:
-    """The code of a call that is refused and changes nothing."""
-    outcome = contract.call(function, *arguments, context=context)
-    assert outcome.trap is Trap.ABORTED
-    assert (outcome.changes, outcome.emitted) == ((), b"")
-    return outcome.code
+class Deed(NamedTuple):
+    name: bytes
+    key: int
+    since: int
+    until: int
+    target: bytes
+
+    @property
+    def public(self) -> bytes:
+        return KEYS[self.key].public_key().public_bytes_raw()
+
+    def encode(self, self_id: bytes) -> bytes:
+        body = self.until.to_bytes(8, "big") + self.since.to_bytes(8, "big") + self.public + bytes([self.key]) * 16
+        body += bytes([len(self.name)]) + self.name + bytes([len(self.target)]) + self.target
+        return body + KEYS[self.key].sign(b"quorate naming deed v1  " + self_id + body)
 
 
-def test_a_name_is_registered_and_resolved() -> None:
-    contract = naming()
-    assert contract.ok("register", NAME, b"here", 10, context=by(MARYAM, 5)).results == (15,)
-    resolved = contract.ok("resolve", NAME, context=by(OTHER, 14))
-    assert (resolved.emitted, resolved.results) == (b"here", (15,))
-    assert contract.ok("owner", NAME, context=by(OTHER, 14)).emitted == MARYAM
+DEEDS = st.builds(
+    Deed,
+    st.sampled_from(NAMES),
+    st.integers(0, len(KEYS) - 1),
+    st.integers(0, EPOCH),
+    st.integers(EPOCH - 5, EPOCH + 30),
+    st.sampled_from([b"", b"here", b"there"]),
+).filter(lambda deed: deed.since < deed.until)
 
 
-def test_a_taken_name_is_refused_until_its_term_is_over() -> None:
-    contract = naming()
-    contract.ok("register", NAME, b"here", 10, context=by(MARYAM, 5))
-    assert refused(contract, by(OTHER, 14), "register", NAME, b"there", 1) == 2
-    assert refused(contract, by(OTHER, 15), "resolve", NAME) == 3
-    contract.ok("register", NAME, b"there", 1, context=by(OTHER, 15))
-    assert contract.ok("resolve", NAME, context=by(MARYAM, 15)).emitted == b"there"
-    assert refused(contract, by(MARYAM, 15), "register", NAME, b"here", 1) == 2
+def kept(deeds: list[Deed], self_id: bytes) -> list[bytes]:
+    """The deeds to one name that stay: the greatest of each key, and of these the eight greatest."""
+    best: dict[int, bytes] = {}
+    for deed in deeds:
+        best[deed.key] = max(best.get(deed.key, b""), deed.encode(self_id))
+    return sorted(best.values(), reverse=True)[:KEPT]
 
 
-def test_an_owner_renews_moves_and_gives_back() -> None:
-    contract = naming()
-    contract.ok("register", NAME, b"a longer target", 10, context=by(MARYAM, 5))
-    assert contract.ok("register", NAME, b"short", 10, context=by(MARYAM, 9)).results == (19,)
-    assert contract.ok("resolve", NAME, context=by(OTHER, 18)).emitted == b"short"
-    assert refused(contract, by(OTHER, 10), "release", NAME) == 6
-    contract.ok("release", NAME, context=by(MARYAM, 10))
-    assert contract.state.entries == ()
-    assert refused(contract, by(MARYAM, 10), "owner", NAME) == 3
+def at_epoch(engine: Engine) -> Replica:
+    replica = replica_of("naming", engine)
+    replica.epoch = EPOCH
+    return replica
 
 
-@pytest.mark.parametrize(
-    "name", [b"", b"a" * 65, b"Maryam", b"a b", b"@mesh", b"maryam@", b"a@b@c", "maryám".encode(), b"a\0"]
-)
-def test_what_is_not_a_name_is_refused(name: bytes) -> None:
-    assert refused(naming(), by(MARYAM, 0), "register", name, b"here", 1) == 1
+def merged(engine: Engine, deeds: list[Deed]) -> Replica:
+    replica = at_epoch(engine)
+    for deed in deeds:
+        replica.call("merge", deed.encode(replica.self_id))
+    return replica
 
 
-@pytest.mark.parametrize(
-    ("target", "epochs", "code"),
-    [(b"", 1, 4), (b"x" * 129, 1, 4), (b"x", 0, 5), (b"x", 10_001, 5), (b"x", CELL_MAX, 5), (b"x", -1, -3)],
-)
-def test_targets_and_terms_have_bounds(target: bytes, epochs: int, code: int) -> None:
-    assert refused(naming(), by(MARYAM, 0), "register", NAME, target, epochs) == code
+def exchange(one: Replica, other: Replica) -> None:
+    """`one` takes what `other` has."""
+    for name in NAMES:
+        one.call("merge", other.call("deeds", name).emitted)
 
 
-def test_the_longest_of_everything_fits() -> None:
-    contract = naming()
-    contract.ok("register", b"n" * 64, b"t" * 128, 10_000, context=by(MARYAM, 1))
-    assert contract.ok("resolve", b"n" * 64, context=by(OTHER, 10_000)).emitted == b"t" * 128
+@given(st.lists(DEEDS, max_size=24), st.randoms(use_true_random=False))
+def test_merging_obeys_its_laws(engine: Engine, deeds: list[Deed], chance: object) -> None:
+    whole = merged(engine, deeds)
+    for name in NAMES:
+        to_name = [deed for deed in deeds if deed.name == name]
+        assert whole.call("deeds", name).emitted == b"".join(kept(to_name, whole.self_id))
+    shuffled = deeds * 2
+    chance.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert merged(engine, shuffled).state == whole.state
 
 
-def test_an_epoch_at_the_end_of_numbers_traps() -> None:
-    outcome = naming().call("register", NAME, b"x", 1, context=by(MARYAM, CELL_MAX))
-    assert outcome.trap is Trap.OVERFLOW
+@given(*[st.lists(DEEDS, max_size=10)] * 3)
+def test_replicas_that_meet_in_any_order_are_equal(
+    engine: Engine, first: list[Deed], second: list[Deed], third: list[Deed]
+) -> None:
+    whole = merged(engine, first + second + third).state
+    a, b, c = (merged(engine, part) for part in (first, second, third))
+    bc = b.fork()
+    exchange(bc, c)
+    a_bc = a.fork()
+    exchange(a_bc, bc)
+    exchange(a, b)
+    exchange(c, a)
+    assert a_bc.state == c.state == whole
+    exchange(c, a_bc)
+    assert c.state == whole
+
+
+@given(st.lists(DEEDS, min_size=1, max_size=8))
+def test_the_deed_that_began_first_wins_while_its_term_runs(engine: Engine, deeds: list[Deed]) -> None:
+    replica, name = merged(engine, deeds), deeds[0].name
+    best: dict[int, Deed] = {}
+    for deed in deeds:
+        if deed.name == name:
+            best[deed.key] = max(deed, best.get(deed.key, deed), key=lambda one: one.encode(replica.self_id))
+    running = [one for one in best.values() if one.since <= EPOCH < one.until and one.target]
+    if running:
+        wins = min(running, key=lambda one: (one.since, one.public))
+        assert replica.call("resolve", name).emitted == wins.target
+        assert replica.call("owner", name).emitted == bytes([wins.key]) * 16
+    else:
+        replica.refuses(3, "resolve", name)
+
+
+@given(DEEDS, st.integers(0, 10_000), st.integers(1, 255))
+def test_no_altered_deed_is_taken(engine: Engine, deed: Deed, at: int, bits: int) -> None:
+    replica = at_epoch(engine)
+    data = bytearray(deed.encode(replica.self_id))
+    data[at % len(data)] ^= bits
+    with pytest.raises(Refused):
+        replica.call("merge", bytes(data))
+    assert replica.state.entries == ()

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 ROOT = Path(__file__).parents[4]
-NAMING = compile_contract((ROOT / "contracts" / "naming.py").read_text(), "naming.py").container
+NAMING = compile_contract((ROOT / "contracts" / "naming" / "naming.py").read_text(), "naming.py").container
 SPINNING = assemble(".memory 200000\n.cycles 9000000000000000\n.func spin() -> 0\nagain:\n    JMP again\n")
 DUMPING = assemble(
     '.memory 65536\n.cycles 100000\n.data "own"\n.func dump(given: bytes) -> 0\n'
