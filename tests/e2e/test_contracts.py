@@ -247,6 +247,23 @@ def each(network: Network, names: Sequence[str], change: Callable[[Shelf], T]) -
     return changed
 
 
+def test_members_with_different_engines_agree_to_the_cycle(network: Network, client: Quorate) -> None:
+    """Two translate contracts to WebAssembly, two run the C machine; all four vote."""
+    for name in network.providers[:2]:
+        path = network.home / name / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"contract_engine": "translation"}))
+        network.kill(name)
+        network.respawn(name)
+    network.await_standing()
+    client = network.client()
+    naming = client.deploy(NAMING)
+    head = client.contract(naming)
+    job = client.submit(Job.builder().call(head, "register", b"maryam", b"node", 5).replication(4).build())
+    result = client.wait(job, 60)
+    assert result.call().status == "ok"
+    assert "4 equal claim(s)" in check(client.receipt(job), network=value_digest(network.genesis)).line
+
+
 def test_the_command_line_deploys_calls_and_shows(network: Network, tmp_path: Path) -> None:
     def quorate(*words: str, code: int = 0) -> str:
         done = subprocess.run(

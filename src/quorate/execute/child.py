@@ -31,6 +31,7 @@ SEND_BUFFER_BYTES = MIB
 class ChildSettings(NamedTuple):
     data_bytes: int
     niceness: int
+    contract_engine: str
     environment: Mapping[str, str] = ENVIRONMENT_DEFAULT
     command: tuple[str, ...] = COMMAND_DEFAULT
 
@@ -92,7 +93,7 @@ class Child:
         self._pidfd = os.pidfd_open(self._process.pid)
         self._loop.add_reader(self._socket.fileno(), self._readable)
         self._loop.add_reader(self._pidfd, self._ended)
-        self.send(frames.Setup(os.getpid(), settings.data_bytes, settings.niceness))
+        self.send(frames.Setup(os.getpid(), settings.data_bytes, settings.niceness, settings.contract_engine))
 
     @property
     def pid(self) -> int:

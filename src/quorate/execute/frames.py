@@ -25,11 +25,12 @@ class Frame(msgspec.Struct, frozen=True, array_like=True, tag=True, forbid_unkno
 
 
 class Setup(Frame, frozen=True):
-    """First to a worker: how to jail itself."""
+    """First to a worker: how to jail itself, and which engine runs bytecode contracts."""
 
     parent: int
     data_bytes: int
     niceness: int
+    contract_engine: str
 
 
 class Load(Frame, frozen=True):

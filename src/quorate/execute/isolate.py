@@ -317,7 +317,9 @@ class WorkerPool:
         settings = self._settings
         data_bytes = settings.memory_bytes_max + COMPILE_DATA_BYTES
         child = Child(
-            ChildSettings(data_bytes, settings.niceness, dict(settings.environment), settings.command),
+            ChildSettings(
+                data_bytes, settings.niceness, settings.contract_engine, dict(settings.environment), settings.command
+            ),
             self._heard,
             self._lost,
         )

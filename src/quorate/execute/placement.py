@@ -20,7 +20,8 @@ SPEEDS_KEPT = 1_024
 
 
 class PoolSettings(NamedTuple):
-    """`slots` 0 means as many as there are cores, at most four. `warm` workers stand ready when nothing runs."""
+    """`slots` 0 means as many as there are cores, at most four. `warm` workers stand ready when nothing runs.
+    `contract_engine` is `machine` or `translation`, see `contracts.runner`."""
 
     slots: int = 0
     warm: int = 1
@@ -34,6 +35,7 @@ class PoolSettings(NamedTuple):
     prefetch_bytes: int = 65_536
     spawn_worth_us: int = 100_000
     niceness: int = 5
+    contract_engine: str = "machine"
     environment: tuple[tuple[str, str], ...] = tuple(ENVIRONMENT_DEFAULT.items())
     command: tuple[str, ...] = COMMAND_DEFAULT
 

@@ -23,7 +23,7 @@ from typing import TypeAlias
 
 from quorate.errors import QuorateError, UnsupportedMachine, UserError
 from quorate.execute import frames, jail
-from quorate.execute.contracts.runner import CallRunner, is_container
+from quorate.execute.contracts.runner import CallRunner, Ready, is_container
 from quorate.execute.engine import TURN_BYTES, TURN_MS, End, Limits, Task, module_digest
 from quorate.execute.wasm.linking import import_name
 from quorate.execute.wasm.wasmtime_engine import Ended, HostFault, Program, WasmtimeEngine, wat_to_wasm
@@ -78,14 +78,15 @@ class PeakMeter:
 
 
 class Worker:
-    """The loop. Programs are kept by digest until the pool says to forget them; a bad module is kept as its error. A
-    bytecode contract is kept as its bytes: the machine that runs it verifies it each time, in microseconds."""
+    """The loop. Programs are kept by digest until the pool says to forget them; a bad module is kept as its error."""
 
-    def __init__(self, engine: WasmtimeEngine, calls: CallRunner, meter: PeakMeter) -> None:
+    calls: CallRunner
+    """Set before anything is served, as the pool wants it."""
+
+    def __init__(self, engine: WasmtimeEngine, meter: PeakMeter) -> None:
         self._engine = engine
-        self._calls = calls
         self._meter = meter
-        self._programs: dict[bytes, Program | bytes | QuorateError] = {}
+        self._programs: dict[bytes, Program | Ready | QuorateError] = {}
         self._inbox = frames.Inbox(frames.ToWorker)
         self._waiting: deque[frames.Frame] = deque()
         self._poll = select.poll()
@@ -147,9 +148,9 @@ class Worker:
             self._programs[order.digest] = fault
         send(frames.Loaded(order.number, artefact))
 
-    def _program(self, order: frames.Load) -> Program | bytes:
+    def _program(self, order: frames.Load) -> Program | Ready:
         if is_container(order.module):
-            return order.module
+            return self.calls.load(order.module)
         if not order.artefact:
             return self._engine.compile(order.module)
         try:
@@ -175,7 +176,7 @@ class Worker:
         )
         try:
             program = self._programs.get(order.digest)
-            if isinstance(program, bytes):
+            if isinstance(program, Ready):
                 return send(self._called(order, program, task))
             linked = self._found(order)
             if isinstance(linked, frames.Refused):
@@ -191,7 +192,7 @@ class Worker:
         found: dict[Digest, Program] = {}
         for digest in (*order.dependencies, order.digest):
             program = self._programs.get(digest)
-            if isinstance(program, bytes):
+            if isinstance(program, Ready):
                 program = UserError("a contract, which is linked with nothing", field="dependencies")
             if isinstance(program, QuorateError):
                 field = program.field if digest == order.digest else "dependencies"
@@ -201,11 +202,11 @@ class Worker:
             found[Digest(digest)] = program
         return found.pop(Digest(order.digest)), found
 
-    def _called(self, order: frames.Run, container: bytes, task: Task) -> frames.Done | frames.Refused:
+    def _called(self, order: frames.Run, contract: Ready, task: Task) -> frames.Done | frames.Refused:
         if isinstance(order, frames.RunBatch) or order.dependencies:
             fault = UserError("a contract is called by itself, once at a time", field="elements", limit="1")
             return _refusal(order.number, fault, fault.field)
-        return self._measured(order.number, lambda: self._calls.run(container, task), task)
+        return self._measured(order.number, lambda: self.calls.run(contract, task), task)
 
     def _measured(self, number: int, run: Callable[[], Ended], task: Task) -> frames.Done:
         wall, cpu = self._begin(task.limits.run_ms)
@@ -283,8 +284,9 @@ def main() -> None:
     try:
         ensure_stack()
         engine = WasmtimeEngine()
-        worker = Worker(engine, CallRunner(), PeakMeter())
+        worker = Worker(engine, PeakMeter())
         setup = worker.receive_setup()
+        worker.calls = CallRunner(setup.contract_engine)
         warm_up(engine)
         gc.collect()
         gc.freeze()

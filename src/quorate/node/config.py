@@ -26,7 +26,8 @@ Role = Literal["requester", "provider", "sequencer"]
 
 class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one process must know. Paths that are not here follow from `home` and `name`. Nothing measures a bandwidth:
-    the operator states it here, or nothing."""
+    the operator states it here, or nothing. `contract_engine` runs bytecode contracts: another one is a restart
+    away."""
 
     role: Role
     name: str
@@ -37,6 +38,7 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     region: str = "local"
     device_class: str = "Gateway"
     slots: int = 2
+    contract_engine: Literal["machine", "translation"] = "machine"
     stated_bandwidth_bytes_per_s: Count = 0
     base_micro: int = 100
     per_mega_fuel_micro: int = 10

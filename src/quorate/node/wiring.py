@@ -63,7 +63,7 @@ def _world(config: NodeConfig, genesis: Genesis, node: NodeId) -> World:
 def _provider(config: NodeConfig, genesis: Genesis, network: Digest, identity: Identity, world: World) -> ProviderNode:
     seal_key = SealKey.from_bytes(read_secret(config.folder / "seal.key"))
     artefacts = ArtefactStore(config.folder / "artefacts", read_secret(config.folder / "artefact.key"))
-    engine = WorkerPool(PoolSettings(slots=config.slots), artefacts)
+    engine = WorkerPool(PoolSettings(slots=config.slots, contract_engine=config.contract_engine), artefacts)
 
     async def measure(started: Engine) -> Offer:
         now_ms = world.clock.now_ms()

@@ -14,7 +14,7 @@ def run_frame(number: int = 3) -> frames.Run:
 
 def test_frames_arrive_in_any_pieces():
     batch = frames.RunBatch(*msgspec.structs.astuple(run_frame()), (b"one", b"", b"three"))
-    sent = [frames.Setup(1, 2, 3), run_frame(), batch, frames.Withdraw(9), frames.Forget(b"d")]
+    sent = [frames.Setup(1, 2, 3, "machine"), run_frame(), batch, frames.Withdraw(9), frames.Forget(b"d")]
     stream = b"".join(map(frames.encode, sent))
     for step in (1, 2, 3, 7, len(stream)):
         inbox = frames.Inbox(frames.ToWorker)

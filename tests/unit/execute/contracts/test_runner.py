@@ -14,6 +14,7 @@ from quorate.execute.bytecode.host import Call
 from quorate.execute.bytecode.state import State
 from quorate.execute.bytecode.verify import load
 from quorate.execute.contracts.outcomes import arguments_value, balances_of, context_of, outcome_value, world_of
+from quorate.execute.contracts.runner import ENGINES
 from quorate.execute.engine import CONTRACT, Batch, Limits, Task, module_digest
 from quorate.execute.isolate import WorkerPool
 from quorate.execute.placement import PoolSettings
@@ -40,9 +41,10 @@ EMPTY = State()
 _serial = 0
 
 
-@pytest.fixture
-async def pool():
-    made = WorkerPool(PoolSettings(slots=1))
+@pytest.fixture(params=ENGINES)
+async def pool(request):
+    """Every test holds for both engines."""
+    made = WorkerPool(PoolSettings(slots=1, contract_engine=request.param))
     await made.start()
     yield made
     await made.close()
