@@ -20,6 +20,8 @@ from tests.support.byte_surgery import canonical
 import quorate
 from quorate.crypto.signing import Identity
 from quorate.model.codec import VERSION, Value, noun
+from quorate.model.contract import FunctionSignature, Parameter
+from quorate.model.declaration import Declaration
 from quorate.model.identity import KeyBundle, Suite
 from quorate.model.job import ARRAY_FUEL_MAX, ARRAY_OUTPUT_BYTES_MAX, ELEMENTS_MAX, Job, JobCore
 from quorate.model.policy import Proof
@@ -209,7 +211,28 @@ def _of_signature(made: dict[str, Any], place: str, full: bool) -> dict[str, Any
     return {"index": made["stamp"].size - 1}
 
 
+def _of_function(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:
+    parameters = tuple(
+        msgspec.structs.replace(parameter, name=f"p{at}") for at, parameter in enumerate(made["parameters"])
+    )
+    return {"name": "register", "parameters": parameters}
+
+
+def _of_parameter(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:
+    return {"name": "name"}
+
+
+_ANY = FunctionSignature(name="register", parameters=())
+
+
+def _of_declaration(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:
+    return {"functions": made["functions"] or (_ANY,)}
+
+
 BOUND: dict[type, Any] = {
+    Declaration: _of_declaration,
+    FunctionSignature: _of_function,
+    Parameter: _of_parameter,
     Program: _of_program,
     Proof: _of_proof,
     JobCore: _of_core,
