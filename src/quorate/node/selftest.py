@@ -12,7 +12,7 @@ import logging
 from quorate.crypto.digests import blob_digest
 from quorate.execute.engine import COMMAND, PURE, Engine, Limits, Task
 from quorate.model.job import TIER_LIMITS
-from quorate.model.offer import DEVICE_CLASSES, Offer, Prices
+from quorate.model.offer import Offer, Prices, tiers_of
 from quorate.model.trap import Status
 from quorate.model.units import MIB, Digest, Fuel, MicroCredits, Millis, NodeId
 from quorate.node.config import NodeConfig
@@ -86,6 +86,4 @@ async def _capabilities(config: NodeConfig, engine: Engine) -> tuple[tuple[str, 
 
 
 def _tiers(device_class: str) -> list[str]:
-    """Light from Community on, full from Gateway on (the tier table of the seed documents)."""
-    rank = DEVICE_CLASSES.index(device_class)
-    return ["tier:light"] * (rank >= 1) + ["tier:full"] * (rank >= 2)
+    return [f"tier:{tier}" for tier in tiers_of(device_class)]
