@@ -129,10 +129,10 @@ class ContractEngine:
         run.store.set_fuel(run.limit + FUEL_RESERVE)
         self._session, self._ending = run.session, None
         try:
-            exports: Any = linked.instantiate(run.store).exports(run.store)
+            instance = linked.instantiate(run.store)
             for at, data in placed.data:
                 self._engine.memory.write(at, data)
-            results = exports[name](run.store, *placed.cells)
+            results = _exported(run.store, instance, name)(run.store, *placed.cells)
         except wasmtime.Trap as trap:
             return self._trapped(run, trap)
         except wasmtime.WasmtimeError as fault:
@@ -227,6 +227,14 @@ class ContractEngine:
             return 0
 
         return host
+
+
+def _exported(store: wasmtime.Store, instance: wasmtime.Instance, name: str) -> wasmtime.Func:
+    """The package looks at all exports to find one, and a module may have thousands."""
+    item, word = bindings.wasmtime_extern_t(), name.encode()
+    if not bindings.wasmtime_instance_export_get(store._context(), instance._instance, word, len(word), item):
+        raise HostFault(f"the engine does not find {name}")
+    return wasmtime.Func._from_raw(item.of.func)
 
 
 def _text(text: str) -> tuple[Any, int]:

@@ -7,8 +7,10 @@ from random import Random
 import pytest
 from tests.support.repository import ROOT
 from tests.support.wasm_contracts import engine
+from tests.unit.execute.contracts import test_cycles
 
-from quorate.errors import BadContract, InvalidField, MalformedModule
+from quorate.errors import BadContract, InvalidField, MalformedModule, NotWasm
+from quorate.execute import declared
 from quorate.execute.bytecode import reference
 from quorate.execute.bytecode.assembler import assemble
 from quorate.execute.bytecode.compiler.program import compile_contract
@@ -133,6 +135,7 @@ def test_one_source_in_both_forms_has_one_state_after_every_call(source: str, ne
         function, arguments = next_call(random)  # type: ignore[operator]
         expected, found = pair.call(function, arguments, context)
         assert said(found) == said(expected), (number, function, arguments)
+        assert found.cycles <= 4 * expected.cycles
         assert pair.states[1].key == pair.states[0].key
         seen.add((function, expected.trap if expected.trap else expected.status))
     assert {trap for _, trap in seen} >= {Status.OK, Trap.ABORTED}
@@ -164,6 +167,25 @@ def test_both_forms_declare_the_same_functions_and_state() -> None:
     )
     assert first.max_memory_bytes < second.max_memory_bytes == 2 * 65_536
     assert first.program != second.program
+
+
+def test_either_form_says_what_it_is() -> None:
+    pair = Pair(BANK)
+    assert declared.contract_of(pair.container) == bytecode_contract_of(pair.container)
+    assert declared.contract_of(pair.module) == contract_of(pair.module)
+    with pytest.raises(BadContract):
+        declared.contract_of(pair.container[:-1])
+    with pytest.raises(NotWasm):
+        declared.contract_of(b"MHR")
+
+
+@pytest.mark.parametrize("name", ["LOOP", "SIEVE", "RECURSION", "TABLE", "HASH_CHAIN"])
+def test_a_program_costs_up_to_half_more_fuel_than_cycles(name: str) -> None:
+    program = getattr(test_cycles, name)
+    expected, found = Pair(program.python).call("run", program.arguments, Context(SELF, SENDERS[0]))
+    assert said(found) == said(expected)
+    assert expected.cycles == program.compiled
+    assert 1.0 <= found.cycles / expected.cycles <= 1.5
 
 
 def test_only_what_a_contract_uses_is_imported() -> None:
