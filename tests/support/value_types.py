@@ -22,6 +22,7 @@ from quorate.crypto.signing import Identity
 from quorate.model.call import Argument, Balance, CallOutcome, ContractCall
 from quorate.model.codec import VERSION, Value, noun
 from quorate.model.contract import Contract, FunctionSignature, Parameter
+from quorate.model.declaration import Declaration
 from quorate.model.identity import KeyBundle, Suite
 from quorate.model.job import ARRAY_FUEL_MAX, ARRAY_OUTPUT_BYTES_MAX, ELEMENTS_MAX, Job, JobCore
 from quorate.model.policy import Proof
@@ -262,10 +263,15 @@ def _of_outcome(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:
     return {"status": "ok" if full else "trap"}
 
 
+def _of_declaration(made: dict[str, Any], place: str, full: bool) -> dict[str, Any]:
+    return {"functions": made["functions"] or (_ANY,)}
+
+
 _ANY = FunctionSignature(name="register", parameters=())
 
 BOUND: dict[type, Any] = {
     Contract: _of_contract,
+    Declaration: _of_declaration,
     FunctionSignature: _of_function,
     Parameter: _of_parameter,
     ContractCall: _of_call,

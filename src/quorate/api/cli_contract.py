@@ -82,35 +82,41 @@ def assemble(
     return _keep(assembled(read_text(source)), source, out, output)
 
 
-def _keep(container: bytes, source: Path, out: Path | None, output: Output) -> int:
-    """Verifies the container as every engine will, writes it, and says its address."""
-    from quorate.execute.bytecode.verify import load
+def _keep(program: bytes, source: Path, out: Path | None, output: Output) -> int:
+    """Checks the contract as every engine will, writes it, and says its address."""
+    from quorate.execute.declared import contract_of
 
-    contract = load(container)
-    path = out or source.with_suffix(".mhb")
+    contract = contract_of(program)
+    path = out or source.with_suffix(".mhb" if contract.kind == "bytecode" else ".wasm")
     if path == source:
         raise InvalidField("the source itself", field="out", fix="name another file")
-    write_file(path, container)
-    told = {"file": str(path), "address": contract.address.hex(), "bytes": len(container)}
+    write_file(path, program)
+    address = contract.program.hex()
     if output.json:
+        told = {"file": str(path), "address": address, "bytes": len(program), "wasm_tier": contract.wasm_tier}
         render.say_json(told)
     else:
-        render.say(f"wrote {path}, {len(container)} bytes")
-        render.say(f"address {contract.address.hex()}")
+        tier = f", tier {contract.wasm_tier}" if contract.kind == "wasm" else ""
+        render.say(f"wrote {path}, {len(program)} bytes{tier}")
+        render.say(f"address {address}")
     return problems.OK
 
 
 @app.command(
     help_epilogue=epilogue(
-        "quorate contract build naming.py\nquorate contract build naming.py --out build/naming.mhb",
+        "quorate contract build naming.py\n"
+        "quorate contract build naming.py --wasm\n"
+        "quorate contract build naming.py --out build/naming.mhb",
         errors.UnreadableFile,
         errors.InvalidField,
         errors.CompileError,
+        errors.TooLarge,
     )
 )
 def build(
     source: Annotated[Path, Parameter(show_default=False)],
     *,
+    wasm: bool = False,
     out: Annotated[Path | None, Parameter(show_default=False)] = None,
     output: Output = PLAIN,
 ) -> int:
@@ -120,9 +126,15 @@ def build(
     ----------
     source
         The contract. What is outside of the subset is refused with its line, and with what may be written instead.
+    wasm
+        Build a WebAssembly contract (docs/spec/contract-wasm.md) and no container. It does the same, for other cycles.
     out
-        Where the container goes (default: beside the source, with the suffix .mhb).
+        Where the contract goes (default: beside the source, with the suffix .mhb, or .wasm).
     """
+    if wasm:
+        from quorate.execute.contract_wasm.from_bytecode.source import build as built
+
+        return _keep(built(read_text(source), source.name), source, out, output)
     from quorate.execute.bytecode.compiler.program import compile_contract
 
     return _keep(compile_contract(read_text(source), source.name).container, source, out, output)

@@ -18,6 +18,8 @@ def verify_zip215(key: bytes, message: bytes, signature: bytes) -> bool:
     response = int.from_bytes(signature[32:], "little")
     if public is None or commitment is None or len(signature) != 64 or response >= L:
         return False
-    challenge = int.from_bytes(sha512(signature[:32] + key + message).digest(), "little") % L
+    hashed = sha512(signature[:32] + key)
+    hashed.update(message)  # a message may be as large as a guest's memory: no second copy of it
+    challenge = int.from_bytes(hashed.digest(), "little") % L
     right = add(commitment, multiply(challenge, public))
     return is_identity(times_cofactor(add(multiply(response, BASE), negate(right))))

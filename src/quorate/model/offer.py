@@ -13,7 +13,15 @@ from quorate.model.units import Count, FuelAmount, Hash, KeyBytes, Micro, Ms, No
 
 DeviceClass = Literal["Minimal", "Community", "Gateway", "Backbone", "Inference"]
 DEVICE_CLASSES = ("Minimal", "Community", "Gateway", "Backbone", "Inference")
+TIER_CLASSES = {"light": "Community", "full": "Gateway"}
+"""The least device class that may offer each tier of WebAssembly (the seed documents on MHR-Compute)."""
 Words = Annotated[tuple[Word, ...], msgspec.Meta(max_length=32)]
+
+
+def tiers_of(device_class: str) -> tuple[str, ...]:
+    """The tiers of WebAssembly that a device of this class may offer."""
+    rank = DEVICE_CLASSES.index(device_class)
+    return tuple(tier for tier, least in TIER_CLASSES.items() if rank >= DEVICE_CLASSES.index(least))
 
 
 class Prices(Part, frozen=True):

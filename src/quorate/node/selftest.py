@@ -19,7 +19,7 @@ from quorate.execute.engine import COMMAND, CONTRACT, PURE, Engine, Limits, Modu
 from quorate.model.call import CallOutcome, ContractCall
 from quorate.model.codec import decode, encode
 from quorate.model.contract import ID_BYTES
-from quorate.model.offer import DEVICE_CLASSES, Offer, Prices
+from quorate.model.offer import Offer, Prices, tiers_of
 from quorate.model.program import LINKED, TIER_LIMITS
 from quorate.model.trap import Status
 from quorate.model.units import MIB, Digest, Fuel, MicroCredits, Millis, NodeId
@@ -174,6 +174,4 @@ def _call_task() -> Task:
 
 
 def _tiers(device_class: str) -> list[str]:
-    """Light from Community on, full from Gateway on (the tier table of the seed documents)."""
-    rank = DEVICE_CLASSES.index(device_class)
-    return ["tier:light"] * (rank >= 1) + ["tier:full"] * (rank >= 2)
+    return [f"tier:{tier}" for tier in tiers_of(device_class)]

@@ -10,6 +10,8 @@ import pytest
 from tests.support.repository import ROOT
 from tests.support.terminal import Cli, cli_for
 
+from quorate.execute.contract_wasm.declaration import contract_of
+
 EXAMPLE = ROOT / "examples" / "contracts" / "counter.mha"
 
 
@@ -103,3 +105,37 @@ def test_a_contract_in_python_is_built_and_called(run: Cli, tmp_path: Path) -> N
     assert done.code == 48
     assert "line 1" in done.err or ":1" in done.err
     assert not (tmp_path / "outside.mhb").exists()
+
+
+def test_one_source_is_built_as_webassembly_too(run: Cli, tmp_path: Path) -> None:
+    source = shutil.copy(next((ROOT / "contracts").rglob("naming.py")), tmp_path)
+    done = run("contract", "build", source, "--wasm", "--json")
+    told = json.loads(done.out)
+    module = (tmp_path / "naming.wasm").read_bytes()
+    assert (done.code, told["file"], told["wasm_tier"]) == (0, str(tmp_path / "naming.wasm"), "light")
+    assert contract_of(module).program.hex() == told["address"]
+    assert "tier light" in run("contract", "build", source, "--wasm").out
+    assert not (tmp_path / "naming.mhb").exists()
+
+
+def test_what_webassembly_has_no_import_for_is_refused_with_its_line(run: Cli, tmp_path: Path) -> None:
+    source = tmp_path / "lottery.py"
+    source.write_text(
+        "from mhr import buffer, export, verify_vrf\nOUT = buffer(64)\n@export\n"
+        "def draw(a: bytes, key: bytes, proof: bytes) -> int:\n    return int(verify_vrf(a, key, proof, OUT))\n"
+    )
+    assert run("contract", "build", str(source)).code == 0
+    done = run("contract", "build", str(source), "--wasm")
+    assert done.code == 48
+    assert "lottery.py:5" in done.err
+    assert "VERIFY_VRF has no import" in done.err
+    assert not (tmp_path / "lottery.wasm").exists()
+
+
+def test_limits_that_no_tier_has_are_refused(run: Cli, tmp_path: Path) -> None:
+    source = tmp_path / "long.py"
+    source.write_text(
+        "from mhr import export, limits\nlimits(cycles=10_000_000_001)\n@export\ndef f() -> int:\n    return 1\n"
+    )
+    done = run("contract", "build", str(source), "--wasm")
+    assert (done.code, "max_cycles" in done.err) == (29, True)

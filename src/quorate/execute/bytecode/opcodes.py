@@ -23,7 +23,8 @@ BETA_BYTES: Final = 64
 
 
 class Trap(IntEnum):
-    """How a run fails, by program, input and limits alone. The numbers are in receipts: never reused."""
+    """How a run fails, by program, input and limits alone. The numbers are in receipts: never reused. The last one is
+    met by contracts in WebAssembly only."""
 
     NONE = 0
     OUT_OF_CYCLES = 1
@@ -38,6 +39,7 @@ class Trap(IntEnum):
     STATE_SIZE = 10
     OUTPUT_LIMIT = 11
     AMOUNT_RANGE = 12
+    INDIRECT_CALL = 13
 
 
 class Immediate(StrEnum):

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from quorate.errors import TooLarge, UnknownFunction, WrongArguments
-from quorate.execute.bytecode.container import ALIGNMENT, Export, Kind
-from quorate.execute.bytecode.host import Argument, Call, Context, Outcome, Status, Trapped, Unresolved
+from quorate.errors import TooLarge, UnknownFunction
+from quorate.execute.bytecode.arguments import check_arguments, place_arguments
+from quorate.execute.bytecode.container import Kind
+from quorate.execute.bytecode.host import Call, Context, Outcome, Status, Trapped, Unresolved
 from quorate.execute.bytecode.instructions import (
     arithmetic,
     bitwise,
@@ -23,7 +24,7 @@ from quorate.execute.bytecode.instructions import (
 )
 from quorate.execute.bytecode.journal import Journal
 from quorate.execute.bytecode.machine import Frame, Machine
-from quorate.execute.bytecode.opcodes import CELL_MAX, CELL_MIN, Op, Trap
+from quorate.execute.bytecode.opcodes import Op, Trap
 from quorate.execute.bytecode.state import State
 from quorate.execute.bytecode.verify import Contract
 
@@ -50,55 +51,25 @@ class Step(NamedTuple):
 Trace = Callable[[Step], None]
 
 
-def _check_argument(export: Export, position: int, argument: Argument) -> None:
-    name, kind = export.parameters[position]
-    if kind is not (Kind.BYTES if isinstance(argument, bytes) else Kind.INT):
-        raise WrongArguments(f"not of kind {kind.name.lower()}", field=name)
-    if isinstance(argument, int) and not CELL_MIN <= argument <= CELL_MAX:
-        raise WrongArguments("does not fit a cell", field=name, limit="-2^63 to 2^63 - 1")
-
-
-def _check_arguments(export: Export, arguments: tuple[Argument, ...]) -> None:
-    expected = len(export.parameters)
-    if len(arguments) != expected:
-        raise WrongArguments(f"{len(arguments)} arguments", field=export.name, limit=f"exactly {expected}")
-    for position, argument in enumerate(arguments):
-        _check_argument(export, position, argument)
-
-
-def place_arguments(memory: bytearray, at: int, arguments: tuple[Argument, ...]) -> list[int]:
-    """The cells of the arguments. Bytes are copied to `memory` from `at` upwards, each to a multiple of eight, and
-    become address and length."""
-    cells: list[int] = []
-    for argument in arguments:
-        if isinstance(argument, int):
-            cells.append(argument)
-            continue
-        end = at + len(argument)
-        if end > len(memory):
-            raise WrongArguments("the arguments do not fit the memory", limit=f"{len(memory)} bytes")
-        memory[at:end] = argument
-        cells += (at, len(argument))
-        at = end + -end % ALIGNMENT
-    return cells
-
-
 def start(contract: Contract, call: Call, state: State | None, context: Context) -> Machine:
     """A machine that stands before the first instruction. Raises UnknownFunction, WrongArguments, TooLarge."""
     container = contract.container
     export = contract.export_named(call.function)
     if export is None:
         raise UnknownFunction(f"the contract has no function {call.function!r}", field="function")
-    _check_arguments(export, call.arguments)
+    parameters = [(name, kind is Kind.BYTES) for name, kind in export.parameters]
+    check_arguments(export.name, parameters, call.arguments)
     if state is not None and state.size > container.max_state_size:
         raise TooLarge(f"{state.size} bytes", field="state", limit=f"{container.max_state_size} bytes")
     memory = bytearray(container.max_memory)
     memory[: len(container.data)] = container.data
-    cells = place_arguments(memory, container.reserved, call.arguments)
+    placed = place_arguments(call.arguments, container.reserved, container.max_memory)
+    for at, data in placed.data:
+        memory[at : at + len(data)] = data
     journal = Journal(state, context, container.max_state_size)
     machine = Machine(contract, memory, journal, min(call.cycles_max, container.max_cycles))
     function = container.functions[export.function]
-    machine.enter(Frame(function, cells, base=0, back=function.start))
+    machine.enter(Frame(function, placed.cells, base=0, back=function.start))
     return machine
 
 

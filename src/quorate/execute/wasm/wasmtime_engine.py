@@ -201,6 +201,16 @@ class WasmtimeEngine:
         self._session: wasi.Session | None = None
         self._linker = self._wasi_linker()
 
+    @property
+    def native(self) -> wasmtime.Engine:
+        """For what runs on the same engine in another way: contracts."""
+        return self._engine
+
+    @property
+    def memory(self) -> LinearMemories:
+        """Of the one guest that runs."""
+        return self._memory
+
     def validate(self, module: bytes) -> Outline:
         """Checks `module` without compiling it. Raises TooLarge, NotWasm or MalformedModule."""
         outline = inspect(module, self.guard)

@@ -18,7 +18,7 @@ from quorate.execute.bytecode.translate.bounds import Counted
 from quorate.execute.bytecode.translate.flow import Graph
 from quorate.execute.bytecode.translate.layout import CELL_BYTES, CELLS, Locals, exchange_of, locals_inside, locals_of
 from quorate.execute.bytecode.translate.values import Constant, Numbers, Operands, Test, Value
-from quorate.execute.bytecode.translate.writer import Code, W
+from quorate.execute.bytecode.translate.writer import I32, I64, Code, Signature, W
 
 MODULE_BYTES_MAX: Final = 1 << 20
 """A contract whose translation would be larger is not translated. Laying out 381 cells at each of thousands of segments
@@ -91,7 +91,7 @@ class Emitter:
         self.below = 0
         """Cells of these functions that lie below its own."""
         self.code: Code = outer.code if outer else Code()
-        self.names: Locals = locals_of(self.function, parts.counted)
+        self.names: Locals = self.own_locals()
         self.numbers: Numbers = Numbers(self.names.end)
         if outer is not None:
             self.numbers = outer.numbers
@@ -101,6 +101,15 @@ class Emitter:
         self.pc = 0
         self.unused = 0
         """Cycles of the segment behind the instruction at `pc`."""
+
+    def own_locals(self) -> Locals:
+        return locals_of(self.function, self.parts.counted)
+
+    def signature(self) -> Signature:
+        """Takes the contract's parameters, cycles left, and what is counted; gives the results and cycles left."""
+        counts = (I32,) * (self.parts.counted.depth + self.parts.counted.cells)
+        function = self.function
+        return Signature((I64,) * (function.parameters + 1) + counts, (I64,) * (function.results + 1))
 
     def site(self, stop: Stop, trap: Trap = Trap.NONE) -> int:
         self.parts.sites.append(Site(stop, self.pc, self.unused, self.index, trap))
@@ -120,10 +129,21 @@ class Emitter:
         self.code.end()
 
     def segment(self, instructions: tuple[Instruction, ...]) -> None:
-        """Pays for a segment. If that cannot be done, the run stops with all cells of the function laid out."""
         check_size(len(self.code.out))
         cost = sum(TABLE[instruction.op].cycles for instruction in instructions)
         self.pc, self.unused = instructions[0].pc, cost
+        self.pay(cost)
+
+    def hand_over_cycles(self) -> None:
+        """Leaves for a callee or a caller what is left of them."""
+        self.code.get(self.names.left)
+
+    def take_back_cycles(self) -> None:
+        """Takes from the WebAssembly stack what a callee has left of them."""
+        self.code.set(self.names.left)
+
+    def pay(self, cost: int) -> None:
+        """Pays for a segment. If that cannot be done, the run stops with all cells of the function laid out."""
         self.code.get(self.names.left)
         self.code.i64(cost)
         self.code.raw(W.I64_SUB)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from quorate.execute.bytecode.container import Function
 from quorate.execute.bytecode.decoding import Instruction
 from quorate.execute.bytecode.machine import CALL_DEPTH_MAX
 from quorate.execute.bytecode.opcodes import Mode, Op, Trap
 from quorate.execute.bytecode.translate import arithmetic, layout, plain, storage
-from quorate.execute.bytecode.translate.bounds import Counted
 from quorate.execute.bytecode.translate.emission import HOSTED, Emitter, Parts, Stop
 from quorate.execute.bytecode.translate.flow import Block
 from quorate.execute.bytecode.translate.structure import dispatched, structured
 from quorate.execute.bytecode.translate.values import Cell, Constant, Test
-from quorate.execute.bytecode.translate.writer import I32, I64, Code, ModuleWriter, Signature, W
+from quorate.execute.bytecode.translate.writer import I32, I64, Code, ModuleWriter, W
 from quorate.execute.bytecode.verify import Contract, effect_of, mode_of
 
 INSIDE_CODE_BYTES_MAX: Final = 64
@@ -186,10 +184,13 @@ class FunctionTranslation:
         small = size <= INSIDE_CODE_BYTES_MAX and e.parts.room.left > 0
         return small and e.level < INSIDE_LEVELS_MAX and e.parts.graphs[index].flow.reducible
 
+    def written_inside(self, index: int) -> FunctionTranslation:
+        return FunctionTranslation(self.contract, Emitter(self.e.parts, index, self.e))
+
     def inside(self, index: int, below: int) -> None:
         """Writes the callee here; its arguments are on the WebAssembly stack."""
         if index not in self._inside:
-            self._inside[index] = FunctionTranslation(self.contract, Emitter(self.e.parts, index, self.e))
+            self._inside[index] = self.written_inside(index)
         inner = self._inside[index]
         inner.e.below = below
         function, names, code = inner.e.function, inner.e.names, self.e.code
@@ -211,13 +212,13 @@ class FunctionTranslation:
         """Calls the callee; its arguments are on the WebAssembly stack."""
         e = self.e
         depth, cells = e.parts.counted
-        e.code.get(e.names.left)
+        e.hand_over_cycles()
         for local, more in [(e.names.active, e.level + 1)] * depth + [(e.names.below, below)] * cells:
             e.code.get(local)
             e.code.i32(more)
             e.code.raw(W.I32_ADD)
         e.code.call(e.parts.first + index)
-        e.code.set(e.names.left)
+        e.take_back_cycles()
         results = [e.operands.keep() for _ in range(e.container.functions[index].results)]
         for result in reversed(results):
             e.push(result)
@@ -234,18 +235,13 @@ class FunctionTranslation:
                 e.code.set(e.names.results_at + at)
             e.code.branch(W.BR, self._end)
         else:
-            e.code.get(e.names.left)
+            e.hand_over_cycles()
             e.code.raw(W.RETURN)
 
     def add_to(self, module: ModuleWriter) -> int:
         e = self.e
         cells = e.numbers.end - e.names.following - 1
-        return module.add(signature_of(e.function, e.parts.counted), [(1, I32), (cells, I64)], e.code)
-
-
-def signature_of(function: Function, counted: Counted) -> Signature:
-    counts = (I32,) * (counted.depth + counted.cells)
-    return Signature((I64,) * (function.parameters + 1) + counts, (I64,) * (function.results + 1))
+        return module.add(e.signature(), [(1, I32), (cells, I64)], e.code)
 
 
 def entry(parts: Parts, index: int, target: int) -> tuple[Code, int]:

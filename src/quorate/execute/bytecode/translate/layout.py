@@ -67,8 +67,9 @@ class Locals(NamedTuple):
         return self.stack_at + height
 
 
-def locals_of(function: Function, counted: Counted) -> Locals:
-    left = function.parameters
+def locals_of(function: Function, counted: Counted, metered: bool = True) -> Locals:
+    """Without `metered` the function does not count cycles, and has no `left`."""
+    left = function.parameters - (not metered)
     active = left + counted.depth
     below = active + counted.cells
     others = below + 2

@@ -14,9 +14,9 @@ from quorate.execute.bytecode.translate import layout
 from quorate.execute.bytecode.translate.arithmetic import product_overflows
 from quorate.execute.bytecode.translate.bounds import called, counted
 from quorate.execute.bytecode.translate.emission import OTHER_ENGINE, Emitter, Parts, Room, Site, check_size
-from quorate.execute.bytecode.translate.flow import graph_of
+from quorate.execute.bytecode.translate.flow import Graph, graph_of
 from quorate.execute.bytecode.translate.function import FunctionTranslation, entry
-from quorate.execute.bytecode.translate.writer import I32, I64, Code, ModuleWriter, Signature, W
+from quorate.execute.bytecode.translate.writer import I32, I64, Code, Import, ModuleWriter, Signature, W
 from quorate.execute.bytecode.verify import Contract
 
 DISPATCHED_BLOCKS_MAX: Final = 1000
@@ -47,14 +47,20 @@ def _stop(exchange: int) -> Code:
     return code
 
 
-def translate(contract: Contract) -> Translation:
-    """Raises TooLarge if the module, or its compilation, would be too large; such a contract runs on another engine."""
-    container = contract.container
-    graphs = [graph_of(contract, index) for index in range(len(container.functions))]
+def graphs_of(contract: Contract) -> list[Graph]:
+    """The graphs of all functions. Raises TooLarge for what would take the compiler too long."""
+    graphs = [graph_of(contract, index) for index in range(len(contract.container.functions))]
     if sum(len(graph.blocks) for graph in graphs if not graph.flow.reducible) > DISPATCHED_BLOCKS_MAX:
         limit = f"{DISPATCHED_BLOCKS_MAX} blocks"
         raise TooLarge("loops of several entries", field="contract", limit=limit, fix=OTHER_ENGINE)
-    module = ModuleWriter((*IMPORT, HOST_SIGNATURE), layout.pages_of(container))
+    return graphs
+
+
+def translate(contract: Contract) -> Translation:
+    """Raises TooLarge if the module, or its compilation, would be too large; such a contract runs on another engine."""
+    container = contract.container
+    graphs = graphs_of(contract)
+    module = ModuleWriter([Import(*IMPORT, HOST_SIGNATURE)], layout.pages_of(container))
     stop = module.add(Signature((I32, I64), ()), [], _stop(layout.exchange_of(container)))
     product = module.add(Signature((I64, I64), (I32,)), [], product_overflows())
     sites: list[Site] = []

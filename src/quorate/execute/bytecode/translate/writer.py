@@ -1,8 +1,9 @@
-"""Bytes of WebAssembly: integers, instructions, and the sections of a module with one memory and one import. Branches
-that are hardly ever taken are named in the section of the branch hinting proposal; hints change no result."""
+"""Bytes of WebAssembly: integers, instructions, and the sections of a module with one memory. Branches that are hardly
+ever taken are named in the section of the branch hinting proposal; hints change no result."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -50,8 +51,10 @@ class W(IntEnum):
     I64_GT_U = 0x56
     I64_LE_S = 0x57
     I64_GE_S = 0x59
+    I32_GT_U = 0x4B
     I32_ADD = 0x6A
     I32_AND = 0x71
+    I32_OR = 0x72
     I64_ADD = 0x7C
     I64_SUB = 0x7D
     I64_MUL = 0x7E
@@ -63,6 +66,7 @@ class W(IntEnum):
     I64_SHL = 0x86
     I64_SHR_U = 0x88
     I32_WRAP_I64 = 0xA7
+    I64_EXTEND_I32_S = 0xAC
     I64_EXTEND_I32_U = 0xAD
 
 
@@ -115,6 +119,10 @@ class Code:
         """A load or store at the address on the stack plus `offset`; nothing is promised about alignment."""
         self.out += bytes([instruction, 0]) + uleb(offset)
 
+    def copy(self) -> None:
+        """Copies bytes of the memory: target, source and size are on the stack."""
+        self.out += bytes([0xFC, 10, 0, 0])
+
     def call(self, function: int) -> None:
         self.out += bytes([W.CALL]) + uleb(function)
 
@@ -165,17 +173,30 @@ def _named(name: str) -> bytes:
     return uleb(len(name)) + name.encode("ascii")
 
 
-class ModuleWriter:
-    """Functions, exports and one memory of fixed size. Function 0 is the one import."""
+class Import(NamedTuple):
+    module: str
+    name: str
+    signature: Signature
 
-    def __init__(self, imported: tuple[str, str, Signature], pages: int) -> None:
+
+def _constant(value: int) -> bytes:
+    return bytes([W.I32_CONST]) + encode_sleb(value) + bytes([W.END])
+
+
+class ModuleWriter:
+    """Functions, exports, constants, data and one memory of fixed size. The first functions are the imports."""
+
+    def __init__(self, imports: Sequence[Import], pages: int) -> None:
         self.pages = pages
         self._types: dict[Signature, int] = {}
-        module, name, signature = imported
-        self._import = _named(module) + _named(name) + b"\0" + uleb(self._type(signature))
+        self._imports = [
+            _named(module) + _named(name) + b"\0" + uleb(self._type(signature)) for module, name, signature in imports
+        ]
         self._functions: list[bytes] = []
+        self._globals: list[bytes] = []
         self._exports: list[bytes] = [_named("memory") + b"\x02\0"]
         self._codes: list[bytes] = []
+        self._data: list[bytes] = []
         self._hints: list[bytes] = []
         self.size = 0
 
@@ -184,12 +205,12 @@ class ModuleWriter:
 
     def add(self, signature: Signature, groups: list[tuple[int, int]], code: Code) -> int:
         """A function with locals in `groups` of (count, kind). Answers its index."""
+        index = len(self._imports) + len(self._functions)
         self._functions.append(uleb(self._type(signature)))
         declared = _vector([uleb(count) + bytes([kind]) for count, kind in groups if count])
         body = declared + bytes(code.out) + bytes([W.END])
         self._codes.append(uleb(len(body)) + body)
         self.size += len(self._codes[-1])
-        index = len(self._functions)
         if code.unlikely:
             hints = [uleb(len(declared) + at) + b"\x01\0" for at in code.unlikely]
             self._hints.append(uleb(index) + _vector(hints))
@@ -198,14 +219,31 @@ class ModuleWriter:
     def export(self, name: str, function: int) -> None:
         self._exports.append(_named(name) + b"\0" + uleb(function))
 
+    def constant(self, name: str, value: int) -> None:
+        """Exports a 32-bit number."""
+        self._exports.append(_named(name) + b"\x03" + uleb(len(self._globals)))
+        self._globals.append(bytes([I32, 0]) + _constant(value))
+
+    def data(self, at: int, content: bytes) -> None:
+        """What the memory holds at first; zeros elsewhere."""
+        self._data.append(b"\0" + _constant(at) + uleb(len(content)) + content)
+
     def module(self) -> bytes:
         types = [
             bytes([_FUNCTION_TYPE]) + uleb(len(takes)) + bytes(takes) + uleb(len(gives)) + bytes(gives)
             for takes, gives in self._types
         ]
         memory = b"\x01" + uleb(self.pages) * 2
-        sections = ((1, types), (2, [self._import]), (3, self._functions), (5, [memory]), (7, self._exports))
+        sections = (
+            (1, types),
+            (2, self._imports),
+            (3, self._functions),
+            (5, [memory]),
+            (6, self._globals),
+            (7, self._exports),
+        )
         hints = _named(_HINTS) + _vector(self._hints)
         custom = b"\0" + uleb(len(hints)) + hints
-        known = b"".join(_section(number, items) for number, items in sections)
-        return _MAGIC + known + custom + _section(10, self._codes)
+        known = b"".join(_section(number, items) for number, items in sections if items)
+        data = _section(11, self._data) if self._data else b""
+        return _MAGIC + known + custom + _section(10, self._codes) + data

@@ -1,0 +1,1 @@
+"""A bytecode contract as a WebAssembly contract: one source, both forms."""
