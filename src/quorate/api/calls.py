@@ -7,11 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from quorate.crypto.digests import blob_digest
 from quorate.errors import InvalidField, TooLarge, UnknownFunction, WrongArguments
-from quorate.execute.bytecode.container import Kind
 from quorate.execute.bytecode.state import State
-from quorate.execute.bytecode.verify import load
 from quorate.execute.contracts.outcomes import arguments_value
 from quorate.model.call import ARGUMENT_BYTES_MAX, Balance, ContractCall
 from quorate.model.codec import encode
@@ -19,7 +16,7 @@ from quorate.model.contract import CONTRACT_STATE_MAX, ID_BYTES, Contract, Funct
 from quorate.model.job import ResourceLimits
 from quorate.model.program import Program
 from quorate.model.transaction import ContractHead
-from quorate.model.units import AMOUNT_MAX, KIB, Digest, Fuel, MicroCredits, Millis
+from quorate.model.units import AMOUNT_MAX, KIB, Fuel, MicroCredits, Millis
 
 MEMORY_BYTES_MIN = 64 * KIB
 """The least that an executor gives to a run."""
@@ -60,15 +57,7 @@ def called(head: ContractHead, function: str, arguments: tuple[Value, ...], depo
     if len(data) > ARGUMENT_BYTES_MAX:
         raise TooLarge(f"{len(data)} bytes", field="arguments", limit=f"{ARGUMENT_BYTES_MAX} bytes")
     return Called(
-        program=Program(
-            kind=contract.kind,
-            digest=contract.program,
-            size_bytes=contract.size_bytes,
-            profile="contract",
-            entry=function,
-            wasm_tier=contract.wasm_tier,
-            dependencies=(),
-        ),
+        program=contract.called(function),
         call=_on_head(head, deposit_micro),
         input=data,
         limits=ResourceLimits(
@@ -134,31 +123,6 @@ def _read(parameter: Parameter, text: str) -> Value:
     if _NUMBER.fullmatch(text) is None or not -(1 << 63) <= int(text) < 1 << 63:
         raise WrongArguments(f"{text[:80]!r} is no integer", field=parameter.name, limit="-2^63 to 2^63 - 1")
     return int(text)
-
-
-def contract_of(program: bytes) -> Contract:
-    """What a bytecode contract declares of itself. Raises BadContract."""
-    container = load(program).container
-    functions = (
-        FunctionSignature(
-            name=export.name,
-            parameters=tuple(
-                Parameter(name=name, kind="int" if kind is Kind.INT else "bytes") for name, kind in export.parameters
-            ),
-        )
-        for export in container.exports
-    )
-    return Contract(
-        kind="bytecode",
-        program=blob_digest(program),
-        size_bytes=len(program),
-        wasm_tier="none",
-        max_memory_bytes=container.max_memory,
-        max_cycles=container.max_cycles,
-        max_state_bytes=container.max_state_size,
-        state=Digest(container.state_key),
-        functions=tuple(sorted(functions, key=lambda function: function.name)),
-    )
 
 
 def check_born_with(contract: Contract, state: bytes) -> State:

@@ -77,8 +77,9 @@ def deploy(
         The state that the contract declares to be born with, as `quorate contract run --state` keeps one (default:
         the empty one).
     """
-    from quorate.api.calls import check_born_with, contract_of
+    from quorate.api.calls import check_born_with
     from quorate.execute.bytecode.state import EMPTY_STATE
+    from quorate.execute.declared import contract_of
 
     program = _read(file, "file")
     born = _read(state, "state") if state else EMPTY_STATE

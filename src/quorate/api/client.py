@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from quorate.api.builder import Draft
-from quorate.api.calls import check_born_with, contract_of
+from quorate.api.calls import check_born_with
 from quorate.api.commands import PREFIX_MIN, digest_named
 from quorate.api.courier import Courier
 from quorate.api.draws import Notary
@@ -37,6 +37,7 @@ from quorate.api.submitting import Submitter
 from quorate.crypto.digests import blob_digest, body_digest, value_digest
 from quorate.errors import BadCommitment, InvalidField, PolicyRefused, QuorateError, WorldError
 from quorate.execute.bytecode.state import EMPTY_STATE, State
+from quorate.execute.declared import contract_of
 from quorate.model.codec import decode, encode
 from quorate.model.contract import Deployment
 from quorate.model.network import Genesis

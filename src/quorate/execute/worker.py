@@ -21,10 +21,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
 
-from quorate.errors import QuorateError, UnsupportedMachine, UserError
+from quorate.errors import BadContract, InvalidField, QuorateError, UnsupportedMachine, UserError
 from quorate.execute import frames, jail
-from quorate.execute.contracts.runner import CallRunner, Ready, is_container
-from quorate.execute.engine import TURN_BYTES, TURN_MS, End, Limits, Task, module_digest
+from quorate.execute.contracts.runner import CallRunner, Ready, is_contract
+from quorate.execute.engine import CONTRACT, TURN_BYTES, TURN_MS, End, Limits, Task, module_digest
 from quorate.execute.wasm.linking import import_name
 from quorate.execute.wasm.wasmtime_engine import Ended, HostFault, Program, WasmtimeEngine, wat_to_wasm
 from quorate.model.trap import FAILURES
@@ -142,24 +142,29 @@ class Worker:
                 raise HostFault("the pool sent a module under another digest")
             program = self._program(order)
             self._programs[order.digest] = program
-            if isinstance(program, Program) and order.wants_artefact and not order.artefact:
+            if isinstance(program, Ready):
+                artefact = program.artefact
+            elif order.wants_artefact and not order.artefact:
                 artefact = self._engine.artefact(program)
         except UserError as fault:
             self._programs[order.digest] = fault
         send(frames.Loaded(order.number, artefact))
 
     def _program(self, order: frames.Load) -> Program | Ready:
-        if is_container(order.module):
-            return self.calls.load(order.module)
         if not order.artefact:
-            return self._engine.compile(order.module)
+            return self._made(order, b"")
         try:
-            return self._engine.load(order.module, order.artefact)
+            return self._made(order, order.artefact)
         except UserError:
             raise
         except Exception:
             # An artefact of another build of the engine: authentic, and of no use.
-            return self._engine.compile(order.module)
+            return self._made(order, b"")
+
+    def _made(self, order: frames.Load, artefact: bytes) -> Program | Ready:
+        if is_contract(order.module):
+            return self.calls.load(order.module, artefact, wants_artefact=order.wants_artefact and not artefact)
+        return self._engine.load(order.module, artefact) if artefact else self._engine.compile(order.module)
 
     def _run(self, order: frames.Run) -> None:
         task = Task(
@@ -178,6 +183,10 @@ class Worker:
             program = self._programs.get(order.digest)
             if isinstance(program, Ready):
                 return send(self._called(order, program, task))
+            if order.profile == CONTRACT and isinstance(program, Program):
+                raise BadContract(
+                    "the module declares no contract", field="program", fix="see docs/spec/contract-wasm.md"
+                )
             linked = self._found(order)
             if isinstance(linked, frames.Refused):
                 return send(linked)
@@ -203,6 +212,8 @@ class Worker:
         return found.pop(Digest(order.digest)), found
 
     def _called(self, order: frames.Run, contract: Ready, task: Task) -> frames.Done | frames.Refused:
+        if order.profile != CONTRACT:
+            raise InvalidField(order.profile, field="profile", limit="contract, for a contract")
         if isinstance(order, frames.RunBatch) or order.dependencies:
             fault = UserError("a contract is called by itself, once at a time", field="elements", limit="1")
             return _refusal(order.number, fault, fault.field)
@@ -286,7 +297,7 @@ def main() -> None:
         engine = WasmtimeEngine()
         worker = Worker(engine, PeakMeter())
         setup = worker.receive_setup()
-        worker.calls = CallRunner(setup.contract_engine)
+        worker.calls = CallRunner(engine, setup.contract_engine)
         warm_up(engine)
         gc.collect()
         gc.freeze()

@@ -136,9 +136,7 @@ def _network(request: Request, listing: Listing, standing: Standing) -> str:
 
 
 def _capability(request: Request, listing: Listing, standing: Standing) -> str:
-    wanted = request.job.core.program.capabilities
-    lacking = [word for word in wanted if word not in listing.offer.capabilities]
-    return f"does not offer {', '.join(lacking)}" if lacking else ""
+    return listing.offer.unfit_for(request.job.core.program)
 
 
 def _size(request: Request, listing: Listing, standing: Standing) -> str:

@@ -13,7 +13,7 @@ import msgspec
 
 from quorate.errors import InvalidField
 from quorate.model.codec import Part, Value
-from quorate.model.program import TIER_LIMITS
+from quorate.model.program import TIER_LIMITS, Program
 from quorate.model.units import AMOUNT_MAX, KIB, MIB, Bytes32, Count, Hash, Node, Word
 
 FUNCTIONS_MAX: Final = 64
@@ -74,7 +74,7 @@ class Contract(Value, frozen=True, tag="contract"):
     functions: Annotated[tuple[FunctionSignature, ...], msgspec.Meta(min_length=1, max_length=FUNCTIONS_MAX)]
 
     def __post_init__(self) -> None:
-        wasm = self.kind == "wasm"
+        wasm = self.requires_wasm
         if wasm == (self.wasm_tier == "none"):
             raise InvalidField(
                 self.wasm_tier, field="wasm_tier", limit="none for bytecode; light or full for WebAssembly"
@@ -92,6 +92,23 @@ class Contract(Value, frozen=True, tag="contract"):
         names = [function.name for function in self.functions]
         if names != sorted(set(names)):
             raise InvalidField("not sorted by name, or one name twice", field="functions")
+
+    @property
+    def requires_wasm(self) -> bool:
+        """Whether it needs more than the bytecode machine, which every device has."""
+        return self.kind == "wasm"
+
+    def called(self, function: str) -> Program:
+        """The program of a job that calls `function`."""
+        return Program(
+            kind=self.kind,
+            digest=self.program,
+            size_bytes=self.size_bytes,
+            profile="contract",
+            entry=function,
+            wasm_tier=self.wasm_tier,
+            dependencies=(),
+        )
 
 
 class Deployment(Value, frozen=True, tag="deployment"):

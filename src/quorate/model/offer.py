@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from quorate.model.codec import Part, Value
+from quorate.model.program import Program
 from quorate.model.resources import Resources
 from quorate.model.units import Count, FuelAmount, Hash, KeyBytes, Micro, Ms, Node, Word
 
@@ -59,6 +60,15 @@ class Offer(Value, frozen=True, tag="offer"):
     slots: Count
     issued_ms: Ms
     expires_ms: Ms
+
+    def unfit_for(self, program: Program) -> str:
+        """Why the machine cannot run `program`, as the rest of a sentence about its provider; empty if it can. A class
+        counts for more than a word: a Minimal device that claims a tier does not have it."""
+        tier = program.wasm_tier
+        if tier in TIER_CLASSES and tier not in tiers_of(self.device_class):
+            return f"is of class {self.device_class}, tier {tier} needs {TIER_CLASSES[tier]} or above"
+        lacking = [word for word in program.capabilities if word not in self.capabilities]
+        return f"does not offer {', '.join(lacking)}" if lacking else ""
 
     def lacks(self, asked: Resources) -> str:
         """The first resource of which the machine has less than is asked, as `2 cores, the job asks for 4`; empty if it

@@ -91,6 +91,6 @@ def unfit(job: Job, offer: Offer) -> str:
         return f"in region {offer.region}"[:120]
     if lacking := offer.lacks(job.core.resources):
         return f"offered {lacking}"
-    if not set(job.core.program.capabilities) <= set(offer.capabilities):
+    if offer.unfit_for(job.core.program):
         return "program kind not offered"
     return ""

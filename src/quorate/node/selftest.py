@@ -47,9 +47,6 @@ HANDS_ON = bytes.fromhex(
 )
 
 
-CALLS = "bytecode:contract"
-
-
 class Known(NamedTuple):
     """A program whose end is known: `word` is a capability of the machine on which it ends so."""
 
@@ -66,6 +63,16 @@ KNOWN = (
     Known(LINKED, PURE, HANDS_ON, (42).to_bytes(4, "little"), (ANSWERS,)),
 )
 
+# (module (memory (export "memory") 1) (func (export "run") (result i64) i64.const 42)), and the section in which it
+# declares tier light, one page of memory, 1000 cycles, 64 bytes of state and the function run without parameters
+CALLED_WASM = bytes.fromhex(
+    "0061736d010000000105016000017e030201000503010001071002066d656d6f727902000372756e00000a06010400422a0b"
+    "00cf011071756f726174652e636f6e7472616374aa61760164747970656b6465636c61726174696f6e65737461746558201f"
+    "94cbf313b3ce23257a7251ea0fc95a24556ea611e4f8f475e549971baedb02687363686564756c65016966756e6374696f6e"
+    "7381a2646e616d656372756e6a706172616d657465727380697761736d5f74696572656c696768746a6d61785f6379636c65"
+    "731903e86e617267756d656e745f6279746573006f6d61785f73746174655f62797465731840706d61785f6d656d6f72795f"
+    "62797465731a00010000"
+)
 # .memory 64
 # .cycles 1000
 # .func run() -> 1
@@ -75,6 +82,8 @@ CALLED = bytes.fromhex(
     "4d485242010100044000000000000000e80300000000000000000000000003001f94cbf313b3ce23257a7251ea0fc95a2455"
     "6ea611e4f8f475e549971baedb0201000100000000010001000372756e00012a4417dce1a3"
 )
+CONTRACTS = {"bytecode:contract": CALLED, "wasm:contract": CALLED_WASM}
+"""Contracts whose function `run` answers 42."""
 
 
 async def measured_offer(
@@ -129,11 +138,12 @@ async def _capabilities(config: NodeConfig, engine: Engine) -> tuple[tuple[str, 
             shown.append(known.word)
         else:
             log.error("self-test of %s ended as %s: not offered", known.word, execution.status)
-    execution = await engine.run(_call_task())
-    if execution.status == Status.SUCCESS and decode(execution.output, CallOutcome).results == (42,):
-        shown.append(CALLS)
-    else:
-        log.error("self-test of %s ended as %s: not offered", CALLS, execution.status)
+    for word, contract in CONTRACTS.items():
+        execution = await engine.run(_call_task(word, contract))
+        if execution.status == Status.SUCCESS and decode(execution.output, CallOutcome).results == (42,):
+            shown.append(word)
+        else:
+            log.error("self-test of %s ended as %s: not offered", word, execution.status)
     if shown:
         shown.extend(_tiers(config.device_class))
     return tuple(shown), version, layers
@@ -150,7 +160,7 @@ def _task(known: Known) -> Task:
     )
 
 
-def _call_task() -> Task:
+def _call_task(word: str, contract: bytes) -> Task:
     """A call of a contract that answers 42."""
     state = State()
     call = ContractCall(
@@ -162,9 +172,9 @@ def _call_task() -> Task:
         balances=balances_of({bytes(ID_BYTES): 0}),
     )
     return Task(
-        id=b"self-test " + CALLS.encode(),
-        module=CALLED,
-        digest=blob_digest(CALLED),
+        id=b"self-test " + word.encode(),
+        module=contract,
+        digest=blob_digest(contract),
         profile=CONTRACT,
         entry="run",
         stdin=encode(arguments_value(())),

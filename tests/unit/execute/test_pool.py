@@ -11,6 +11,7 @@ import pytest
 
 from quorate.errors import (
     AboveCap,
+    BadContract,
     ForbiddenImport,
     InvalidField,
     MalformedBytes,
@@ -114,7 +115,8 @@ async def test_all_layers_of_this_machine_hold(pool_of):
         (wat_to_wasm('(module (import "env" "f" (func)) (func (export "run")))'), {}, ForbiddenImport),
         (ANSWER, {"entry": "other"}, MissingEntry),
         (ANSWER, {"stdin": b"x"}, InvalidField),
-        (ANSWER, {"profile": "contract"}, InvalidField),
+        (ANSWER, {"profile": "contract"}, BadContract),
+        (ANSWER, {"profile": "nonsense"}, InvalidField),
         (ANSWER, {"limits": Limits(memory_bytes=FULL.memory_bytes + 65_536)}, AboveCap),
     ],
 )

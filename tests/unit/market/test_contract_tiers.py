@@ -12,7 +12,6 @@ from tests.support.wasm_contracts import PLACES, contract
 from quorate.execute.bytecode.assembler import assemble
 from quorate.execute.bytecode.declaration import contract_of as bytecode_contract_of
 from quorate.execute.contract_wasm.declaration import contract_of
-from quorate.market.contract_tiers import requires_wasm, why_not
 from quorate.model.contract import Contract
 from quorate.model.offer import DEVICE_CLASSES, TIER_CLASSES, Offer, tiers_of
 from quorate.model.units import MIB
@@ -29,6 +28,10 @@ def offer(device_class: str, **changes: Any) -> Offer:
     words = SHOWN + tuple(f"tier:{tier}" for tier in tiers_of(device_class))
     made = {"device_class": device_class, "capabilities": words, "memory_bytes_max": 256 * MIB}
     return msgspec.structs.replace(samples(Offer)["least"], **(made | changes))
+
+
+def why_not(declared: Contract, here: Offer) -> str:
+    return here.unfit_for(declared.called("run"))
 
 
 @pytest.mark.parametrize(
@@ -74,12 +77,5 @@ def test_what_was_not_shown_is_not_offered_whatever_the_class(declared: Contract
     assert why_not(declared, offer("Inference", capabilities=words)) == f"does not offer {word}"
 
 
-def test_a_device_without_the_memory_does_not_run_it_in_less() -> None:
-    for declared in (BYTECODE, LIGHT, FULL):
-        enough, short = (offer("Gateway", memory_bytes_max=declared.max_memory_bytes - less) for less in (0, 1))
-        assert why_not(declared, enough) == ""
-        assert f"the contract declares {declared.max_memory_bytes}" in why_not(declared, short)
-
-
 def test_wasm_is_required_by_what_is_wasm() -> None:
-    assert [requires_wasm(declared) for declared in (BYTECODE, LIGHT, FULL)] == [False, True, True]
+    assert [declared.requires_wasm for declared in (BYTECODE, LIGHT, FULL)] == [False, True, True]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from quorate.crypto.digests import blob_digest
 from quorate.execute.bytecode.container import Container, Kind
 from quorate.execute.bytecode.verify import load
+from quorate.execute.engine import module_digest
 from quorate.model.contract import Contract, FunctionSignature, Parameter
 from quorate.model.units import Digest
 
@@ -28,7 +28,7 @@ def contract_of(data: bytes) -> Contract:
     container = load(data).container
     return Contract(
         kind="bytecode",
-        program=blob_digest(data),
+        program=module_digest(data),
         size_bytes=len(data),
         wasm_tier="none",
         max_memory_bytes=container.max_memory,

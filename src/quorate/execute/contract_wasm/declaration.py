@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from quorate.crypto.digests import blob_digest
 from quorate.errors import BadContract, ForbiddenImport, MalformedBytes, MalformedModule, MissingEntry, TooLarge
 from quorate.execute.bytecode.container import RESULTS_MAX
 from quorate.execute.contract_wasm import abi
 from quorate.execute.contract_wasm.section import constant, custom_sections, with_section
-from quorate.execute.engine import WASM_PAGE_BYTES
+from quorate.execute.engine import WASM_PAGE_BYTES, module_digest
 from quorate.execute.wasm.guard import inspect
 from quorate.execute.wasm.sections import START, Import, Outline, Signature, sections_of
 from quorate.model.codec import decode, encode
@@ -52,7 +51,7 @@ def interface_of(module: bytes) -> Interface:
     declared = _declaration(module)
     contract = Contract(
         kind="wasm",
-        program=blob_digest(module),
+        program=module_digest(module),
         size_bytes=len(module),
         wasm_tier=declared.wasm_tier,
         max_memory_bytes=declared.max_memory_bytes,
