@@ -45,6 +45,7 @@ async def test_an_offer_says_what_the_machine_has(tmp_path: Path) -> None:
         "wasm:command",
         "wasm:linked",
         "bytecode:contract",
+        "wasm:contract",
         "tier:light",
         "tier:full",
     )

@@ -44,7 +44,7 @@ _OK, _TRAP, _UNRESOLVED, _NO_ROOM, _NO_FUNCTION, _WRONG_ARGUMENTS, _LARGE_STATE,
 _STATUS: Final = {_OK: Status.OK, _TRAP: Status.TRAP, _UNRESOLVED: Status.UNRESOLVED}
 _DEAD, _LOG, _EMIT, _TRANSFER, _ENTRY = range(5)
 _FAULTS: Final = tuple(Fault)
-_TRAPS: Final = frozenset(map(int, Trap))
+_TRAPS: Final = frozenset(map(int, Trap)) - {Trap.INDIRECT_CALL}
 
 
 class EngineFault(Exception):

@@ -1,4 +1,5 @@
-"""The wasmtime engine: the only file that runs foreign modules. Contracts have theirs, in `bytecode/`.
+"""The wasmtime engine for programs: with the one for contracts, `contract_wasm/engine.py`, which stands on it, the only
+file that runs foreign modules. Bytecode contracts have theirs, in `bytecode/`.
 
 One `WasmtimeEngine` lives in one worker process and runs one guest at a time, each in a store of its own, so that
 nothing of a run is there for the next. It is built for repeatable outcomes: fuel on, NaN canonicalisation on (modules

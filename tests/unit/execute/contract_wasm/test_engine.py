@@ -224,6 +224,15 @@ def test_every_limit_below_what_a_run_takes_stops_it() -> None:
     assert call(one(code), cycles=needed).status is Status.OK
 
 
+def test_data_is_paid_before_the_function_begins() -> None:
+    module = one("", places=f'{PLACES} (data (i32.const 0) "{"a" * 100}")')
+    paid = call(module).cycles
+    assert paid > 100
+    assert call(module, cycles=paid).status is Status.OK
+    for cycles in (1, 50, paid - 1):
+        assert (call(module, cycles=cycles).trap, call(module, cycles=cycles).cycles) == (Trap.OUT_OF_CYCLES, cycles)
+
+
 def test_a_straight_end_beyond_the_limit_is_no_end() -> None:
     """The engine looks at its fuel in loops and calls only."""
     module, ended = (
