@@ -3,16 +3,15 @@ sent here: what can be known to be wrong is refused before."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from typing import NamedTuple
 
-from quorate.errors import InvalidField, TooLarge, UnknownFunction, WrongArguments
+from quorate.api.contract_inputs import function_named, usage
+from quorate.errors import InvalidField, TooLarge, WrongArguments
 from quorate.execute.bytecode.state import State
 from quorate.execute.contracts.outcomes import arguments_value
 from quorate.model.call import ARGUMENT_BYTES_MAX, Balance, ContractCall
 from quorate.model.codec import encode
-from quorate.model.contract import CONTRACT_STATE_MAX, ID_BYTES, Contract, FunctionSignature, Parameter
+from quorate.model.contract import CONTRACT_STATE_MAX, ID_BYTES, Contract, FunctionSignature
 from quorate.model.job import ResourceLimits
 from quorate.model.program import Program
 from quorate.model.transaction import ContractHead
@@ -25,8 +24,6 @@ OUTPUT_BYTES = 256 * KIB
 CYCLES_DEFAULT = 10**9
 CYCLES_MAX = 10**10
 """What a network takes at most unless its caps say less."""
-_NUMBER = re.compile(r"-?[0-9]{1,19}")
-_HEX = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
 
 Value = int | bytes
 
@@ -47,7 +44,7 @@ def called(head: ContractHead, function: str, arguments: tuple[Value, ...], depo
     """
     assert head.head is not None
     contract = head.head.deployment.contract
-    signature = function_named(contract, function)
+    signature = function_named(contract.functions, function)
     _check_kinds(signature, arguments)
     if not 0 <= deposit_micro <= AMOUNT_MAX:
         raise InvalidField(str(deposit_micro), field="deposit", limit=f"0 to {AMOUNT_MAX} micro-credits")
@@ -84,45 +81,12 @@ def _on_head(head: ContractHead, deposit_micro: int) -> ContractCall:
     )
 
 
-def function_named(contract: Contract, name: str) -> FunctionSignature:
-    """Raises UnknownFunction, which lists what there is."""
-    for function in contract.functions:
-        if function.name == name:
-            return function
-    names = ", ".join(function.name for function in contract.functions)
-    raise UnknownFunction(f"the contract has no function {name[:80]!r}", field="function", limit=names)
-
-
-def usage(function: FunctionSignature) -> str:
-    """How a function is called on the command line."""
-    wanted = " ".join(f"--arg {parameter.name}=..." for parameter in function.parameters)
-    return f"{function.name} takes {wanted}" if wanted else f"{function.name} takes no argument"
-
-
 def _check_kinds(function: FunctionSignature, arguments: tuple[Value, ...]) -> None:
     if len(arguments) != len(function.parameters):
         raise WrongArguments(f"{len(arguments)} given", field="arguments", fix=usage(function))
     for parameter, argument in zip(function.parameters, arguments, strict=True):
         if isinstance(argument, bytes) != (parameter.kind == "bytes") or isinstance(argument, bool):
             raise WrongArguments(f"a {type(argument).__name__}", field=parameter.name, limit=parameter.kind)
-
-
-def read_arguments(function: FunctionSignature, given: Mapping[str, str]) -> tuple[Value, ...]:
-    """The arguments in the order of the parameters, from text: bytes are text, or hexadecimal after 0x.
-
-    Raises WrongArguments, which names the parameter.
-    """
-    if sorted(given) != sorted(parameter.name for parameter in function.parameters):
-        raise WrongArguments(f"{', '.join(sorted(given)) or 'none'} given", field="arg", fix=usage(function))
-    return tuple(_read(parameter, given[parameter.name]) for parameter in function.parameters)
-
-
-def _read(parameter: Parameter, text: str) -> Value:
-    if parameter.kind == "bytes":
-        return bytes.fromhex(text[2:]) if _HEX.fullmatch(text) else text.encode()
-    if _NUMBER.fullmatch(text) is None or not -(1 << 63) <= int(text) < 1 << 63:
-        raise WrongArguments(f"{text[:80]!r} is no integer", field=parameter.name, limit="-2^63 to 2^63 - 1")
-    return int(text)
 
 
 def check_born_with(contract: Contract, state: bytes) -> State:

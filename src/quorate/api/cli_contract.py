@@ -7,7 +7,7 @@ The runs here are those of the reference interpreter, which is the authority on 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
@@ -17,18 +17,16 @@ from quorate.api import problems, render
 from quorate.api.cli_options import PLAIN, Output
 from quorate.api.contract_inputs import (
     NO_ONE,
-    arguments_of,
     context_of,
     load_contract,
+    local_arguments,
     read_state,
     read_text,
     write_file,
 )
+from quorate.api.contract_outcomes import exit_code, plain, show
 from quorate.api.help_pages import epilogue
 from quorate.errors import InvalidField
-
-if TYPE_CHECKING:
-    from quorate.execute.bytecode.host import Outcome
 
 app = App(
     name="contract",
@@ -218,49 +216,18 @@ def run(
     """
     from quorate.execute.bytecode import reference
     from quorate.execute.bytecode.host import Call
+    from quorate.execute.contracts.outcomes import outcome_value
 
     contract = load_contract(file)
     before = read_state(state)
     context = context_of(contract, self_id, sender, epoch, balance)
-    call = Call(function, arguments_of(contract, function, arg), cycles)
+    call = Call(function, local_arguments(contract, function, arg), cycles)
     outcome = reference.run(contract, call, before, context)
     if outcome.status == "ok" and state is not None and outcome.changes:
         write_file(state, before.updated(outcome.changes).encode())
+    value = outcome_value(outcome, before)
     if output.json:
-        render.say_json(_plain(outcome))
+        render.say_json(plain(value))
     else:
-        _print(outcome)
-    return problems.OK if outcome.status == "ok" else problems.TABLE[errors.JobFailed].exit_code
-
-
-def _plain(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "status": outcome.status.value,
-        "trap": outcome.trap.name,
-        "pc": outcome.pc,
-        "code": outcome.code,
-        "cycles": outcome.cycles,
-        "results": list(outcome.results),
-        "logs": [record.hex() for record in outcome.logs],
-        "emitted": outcome.emitted.hex(),
-        "changes": [[key.hex(), None if value is None else value.hex()] for key, value in outcome.changes],
-        "transfers": [[transfer.to.hex(), transfer.amount] for transfer in outcome.transfers],
-    }
-
-
-def _print(outcome: Outcome) -> None:
-    plain = _plain(outcome)
-    if outcome.status != "ok":
-        where = f"{plain['trap']} at {outcome.pc}" if outcome.status == "trap" else "state or a balance is not here"
-        render.say(f"{outcome.status.value}: {where}" + (f", code {outcome.code}" if outcome.code else ""))
-    render.say(f"cycles    {outcome.cycles}")
-    for name in ("results", "logs", "emitted", "changes", "transfers"):
-        if plain[name]:
-            shown = plain[name] if isinstance(plain[name], str) else ", ".join(map(_shown, plain[name]))
-            render.say(f"{name:<9} {shown}")
-
-
-def _shown(entry: Any) -> str:
-    if isinstance(entry, list):
-        return f"{entry[0] or '(empty key)'} = {'removed' if entry[1] is None else entry[1]}"
-    return str(entry)
+        show(value, "give it with --balance")
+    return exit_code(value)

@@ -11,17 +11,17 @@ from cyclopts import Group, Parameter
 from quorate import errors
 from quorate.api import foreground, problems, render
 from quorate.api.cli_options import CLOCKS, PLAIN, Output
+from quorate.api.contract_inputs import arguments_of, function_named, read_file
+from quorate.api.contract_outcomes import exit_code, plain, readable, show
 from quorate.api.foreground import with_client
 from quorate.api.help_pages import ASKED, ENDED, PAID, WORLD, epilogue
-from quorate.errors import InvalidField, TooLarge, UnreadableFile, WrongArguments
+from quorate.errors import InvalidField
 
 if TYPE_CHECKING:
     from quorate.api.builder import Draft
     from quorate.api.client import Client
-    from quorate.model.call import CallOutcome
     from quorate.model.transaction import ContractHead
 
-FILE_BYTES_MAX = 32 << 20
 CHECKED = Group("Proof", sort_key=2)
 ContractId = Annotated[str, Parameter(show_default=False)]
 DEPLOY_PAGE = epilogue(
@@ -81,8 +81,8 @@ def deploy(
     from quorate.execute.bytecode.state import EMPTY_STATE
     from quorate.execute.declared import contract_of
 
-    program = _read(file, "file")
-    born = _read(state, "state") if state else EMPTY_STATE
+    program = read_file(file)
+    born = read_file(state, "state") if state else EMPTY_STATE
     declared = contract_of(program)
     check_born_with(declared, born)
 
@@ -97,17 +97,6 @@ def deploy(
         return problems.OK
 
     return with_client(work)
-
-
-def _read(file: Path, field: str) -> bytes:
-    try:
-        with file.open("rb") as opened:
-            data = opened.read(FILE_BYTES_MAX + 1)
-    except OSError as fault:
-        raise UnreadableFile(f"{file}: {fault.strerror}", field=field, fix="name a file that can be read") from None
-    if len(data) > FILE_BYTES_MAX:
-        raise TooLarge(f"{file} goes on", field=field, limit=f"{FILE_BYTES_MAX} bytes", fix="name a contract")
-    return data
 
 
 @Parameter(name="*")
@@ -144,11 +133,11 @@ def call(contract: ContractId, function: str, *, options: CallOptions = CallOpti
     function
         An exported function.
     """
-    given, accounts = _named(options.arg), tuple(_account(text) for text in options.account)
+    accounts = tuple(_account(text) for text in options.account)
 
     async def work(client: Client) -> int:
         head = await client.contract(contract, *accounts)
-        draft = _draft(head, function, given, options)
+        draft = _draft(head, function, options)
         foreground.on_interruption("interrupted while submitting; quorate compute list shows whether the call was made")
         job = await client.submit(draft)
         foreground.follow(job)
@@ -159,19 +148,19 @@ def call(contract: ContractId, function: str, *, options: CallOptions = CallOpti
         if output.json:
             render.say_json({"job": job, "contract": contract, "paid_micro": result.paid_micro, **plain(outcome)})
         else:
-            show(outcome)
+            show(outcome, "name it with --account")
             render.say(f"{'paid':<9} {render.money(result.paid_micro)}")
-        return problems.OK if outcome.status == "ok" else problems.TABLE[errors.JobFailed].exit_code
+        return exit_code(outcome)
 
     return with_client(work)
 
 
-def _draft(head: ContractHead, function: str, given: dict[str, str], options: CallOptions) -> Draft:
+def _draft(head: ContractHead, function: str, options: CallOptions) -> Draft:
     from quorate.api.builder import Job
-    from quorate.api.calls import function_named, read_arguments
 
     assert head.head is not None
-    arguments = read_arguments(function_named(head.head.deployment.contract, function), given)
+    signature = function_named(head.head.deployment.contract.functions, function)
+    arguments = arguments_of(signature, options.arg)
     builder = Job.builder().call(head, function, *arguments, deposit_micro=options.deposit, cycles=options.cycles)
     if options.replication is not None:
         builder.replication(options.replication)
@@ -180,16 +169,6 @@ def _draft(head: ContractHead, function: str, given: dict[str, str], options: Ca
     if options.budget is not None:
         builder.budget(options.budget)
     return builder.build()
-
-
-def _named(arg: tuple[str, ...]) -> dict[str, str]:
-    named: dict[str, str] = {}
-    for one in arg:
-        name, equals, value = one.partition("=")
-        if not equals or name in named:
-            raise WrongArguments(f"{one[:80]!r}", field="arg", limit="NAME=VALUE, each name once")
-        named[name] = value
-    return named
 
 
 def _account(text: str) -> bytes:
@@ -259,50 +238,3 @@ def _show_standing(answer: ContractHead, entries: dict[bytes, bytes]) -> None:
     if entries:
         rows = [(readable(key), readable(value)) for key, value in entries.items()]
         render.say_table(("key", "value"), rows)
-
-
-def readable(data: bytes) -> str:
-    """Text where all of it is printable ASCII, else hexadecimal after 0x."""
-    if data and all(32 <= byte < 127 for byte in data):
-        return data.decode()
-    return "0x" + data.hex()
-
-
-def plain(outcome: CallOutcome) -> dict[str, Any]:
-    """An outcome for scripts: bytes in hexadecimal."""
-    return {
-        "status": outcome.status,
-        "trap": outcome.trap,
-        "code": outcome.code,
-        "pc": outcome.pc,
-        "cycles": outcome.cycles,
-        "results": list(outcome.results),
-        "logs": [record.hex() for record in outcome.logs],
-        "emitted": outcome.emitted.hex(),
-        "state": outcome.state.hex(),
-        "changes": [
-            [change.key.hex(), None if change.value is None else change.value.hex()] for change in outcome.changes
-        ],
-        "transfers": [[transfer.to.hex(), transfer.amount_micro] for transfer in outcome.transfers],
-    }
-
-
-def show(outcome: CallOutcome) -> None:
-    """An outcome for people: bytes as text where they are text."""
-    if outcome.status == "trap":
-        code = f", code {outcome.code}" if outcome.trap == "aborted" else f" at {outcome.pc}"
-        render.say(f"{outcome.trap.replace('_', ' ')}{code}: nothing was changed")
-    elif outcome.status == "unresolved":
-        render.say("unresolved: the contract asked for a balance that was not looked up; name it with --account")
-    render.say(f"{'cycles':<9} {outcome.cycles}")
-    if outcome.results:
-        render.say(f"{'results':<9} {', '.join(map(str, outcome.results))}")
-    for record in outcome.logs:
-        render.say(f"{'log':<9} {readable(record)}")
-    if outcome.emitted:
-        render.say(f"{'emitted':<9} {readable(outcome.emitted)}")
-    for change in outcome.changes:
-        value = "removed" if change.value is None else readable(change.value)
-        render.say(f"{'changed':<9} {readable(change.key)} = {value}")
-    for transfer in outcome.transfers:
-        render.say(f"{'paid out':<9} {render.money(transfer.amount_micro)} to 0x{transfer.to.hex()}")

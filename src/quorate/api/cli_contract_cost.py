@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 from quorate import errors
 from quorate.api import problems, render
 from quorate.api.cli_options import PLAIN, Output
-from quorate.api.contract_inputs import NO_ONE, arguments_of, context_of, load_or_compile, read_state
+from quorate.api.contract_inputs import NO_ONE, context_of, load_or_compile, local_arguments, read_state
 from quorate.api.help_pages import epilogue
 from quorate.errors import InvalidField
 
@@ -89,7 +89,7 @@ def cost(
             raise InvalidField("arguments of no function", field="arg", fix="name the function")
         _say_all(contract, tariffs, output)
         return problems.OK
-    call = Call(function, arguments_of(contract, function, arg))
+    call = Call(function, local_arguments(contract, function, arg))
     outcome = reference.run(contract, call, read_state(state), context_of(contract, self_id, sender, epoch, balance))
     _say_call(function, outcome, tariffs, output)
     return problems.OK if outcome.status == "ok" else problems.TABLE[errors.JobFailed].exit_code

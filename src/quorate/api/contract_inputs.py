@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 from quorate.errors import InvalidField, MalformedBytes, TooLarge, UnknownFunction, UnreadableFile, WrongArguments
 
 if TYPE_CHECKING:
-    from quorate.execute.bytecode.container import Export
+    from collections.abc import Sequence
+
     from quorate.execute.bytecode.host import Argument, Context
     from quorate.execute.bytecode.state import State
     from quorate.execute.bytecode.verify import Contract
+    from quorate.model.contract import FunctionSignature, Parameter
 
 FILE_BYTES_MAX = 32 << 20
 SOURCE_SUFFIX = ".py"
 NO_ONE = "0x" + bytes(16).hex()
+_NUMBER = re.compile(r"-?[0-9]{1,19}")
 _HEX = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
 
 
@@ -92,36 +95,45 @@ def context_of(contract: Contract, self_id: str, sender: str, epoch: int, balanc
     return Context.of(own, bytes_of(sender), epoch, {} if balance is None else {own: balance})
 
 
-def arguments_of(contract: Contract, function: str, given: tuple[str, ...]) -> tuple[Argument, ...]:
-    """In the order of the parameters. Raises UnknownFunction or WrongArguments, which names the parameter."""
-    export = export_of(contract, function)
+def function_named(functions: Sequence[FunctionSignature], name: str) -> FunctionSignature:
+    """Raises UnknownFunction, which lists what there is."""
+    for function in functions:
+        if function.name == name:
+            return function
+    names = ", ".join(function.name for function in functions)
+    raise UnknownFunction(f"the contract has no function {name[:80]!r}", field="function", limit=names)
+
+
+def usage(function: FunctionSignature) -> str:
+    """How a function is called on the command line."""
+    wanted = " ".join(f"--arg {parameter.name}=..." for parameter in function.parameters)
+    return f"{function.name} takes {wanted}" if wanted else f"{function.name} takes no argument"
+
+
+def arguments_of(function: FunctionSignature, given: tuple[str, ...]) -> tuple[Argument, ...]:
+    """In the order of the parameters, from NAME=VALUE: bytes are text, or hexadecimal after 0x. Raises WrongArguments,
+    which names the parameter."""
     named: dict[str, str] = {}
     for one in given:
         name, equals, value = one.partition("=")
         if not equals or name in named:
-            raise WrongArguments(f"{one[:80]!r}", field="arg", limit="NAME=VALUE, each name once", fix=_usage(export))
+            raise WrongArguments(f"{one[:80]!r}", field="arg", limit="NAME=VALUE, each name once", fix=usage(function))
         named[name] = value
-    if sorted(named) != sorted(parameter.name for parameter in export.parameters):
-        raise WrongArguments(f"{', '.join(sorted(named)) or 'none'} given", field="arg", fix=_usage(export))
-    return tuple(_argument(name, kind.name, named[name]) for name, kind in export.parameters)
+    if sorted(named) != sorted(parameter.name for parameter in function.parameters):
+        raise WrongArguments(f"{', '.join(sorted(named)) or 'none'} given", field="arg", fix=usage(function))
+    return tuple(_argument(parameter, named[parameter.name]) for parameter in function.parameters)
 
 
-def export_of(contract: Contract, function: str) -> Export:
-    export = contract.export_named(function)
-    if export is None:
-        names = ", ".join(sorted(known.name for known in contract.container.exports))
-        raise UnknownFunction(f"the contract has no function {function[:80]!r}", field="function", limit=names)
-    return export
-
-
-def _argument(name: str, kind: str, text: str) -> Argument:
-    if kind == "BYTES":
+def _argument(parameter: Parameter, text: str) -> Argument:
+    if parameter.kind == "bytes":
         return bytes_of(text)
-    if re.fullmatch(r"-?[0-9]{1,19}", text) is None:
-        raise WrongArguments(f"{text[:80]!r} is no integer", field=name, limit="-2^63 to 2^63 - 1")
+    if _NUMBER.fullmatch(text) is None or not -(1 << 63) <= int(text) < 1 << 63:
+        raise WrongArguments(f"{text[:80]!r} is no integer", field=parameter.name, limit="-2^63 to 2^63 - 1")
     return int(text)
 
 
-def _usage(export: Export) -> str:
-    wanted = " ".join(f"--arg {parameter.name}=..." for parameter in export.parameters)
-    return f"{export.name} takes {wanted}" if wanted else f"{export.name} takes no argument"
+def local_arguments(contract: Contract, function: str, given: tuple[str, ...]) -> tuple[Argument, ...]:
+    """Those of a call of a container. Raises UnknownFunction, WrongArguments."""
+    from quorate.execute.bytecode.declaration import signatures_of
+
+    return arguments_of(function_named(signatures_of(contract.container), function), given)

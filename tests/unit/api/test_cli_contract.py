@@ -45,10 +45,10 @@ def test_a_trap_keeps_the_state_and_has_its_exit_code(run: Cli, counter: str, tm
     before = state.read_bytes()
     done = run("contract", "run", counter, "add", "--arg", "amount=9223372036854775807", "--state", str(state))
     assert (done.code, state.read_bytes()) == (51, before)
-    assert "OVERFLOW" in done.out
+    assert "overflow, at 4: nothing was changed" in done.out
     done = run("contract", "run", counter, "read", "--cycles", "5", "--json")
     plain = json.loads(done.out)
-    assert (done.code, plain["trap"], plain["cycles"]) == (51, "OUT_OF_CYCLES", 5)
+    assert (done.code, plain["trap"], plain["cycles"]) == (51, "out_of_cycles", 5)
 
 
 def test_a_container_is_printed_and_assembled_to_the_same_bytes(run: Cli, counter: str, tmp_path: Path) -> None:
