@@ -200,7 +200,9 @@ BUGS = (
     Planted(threshold_off_by_one, LYING, ("the threshold is met",)),
     Planted(most_voted_wins, LYING, ("the threshold is met", "no wrong result without enough colluders")),
     Planted(said_before_saved, CRASHING, ("one statement for one place", "no honest party is slashed")),
-    Planted(said_before_earlier_saves, REPEATING, ("one statement for one place", "no honest party is slashed")),
+    Planted(
+        said_before_earlier_saves, REPEATING, ("one statement for one place", "no honest party is slashed"), (3, 4, 5)
+    ),
     Planted(claims_are_not_kept, CRASHING, ("one statement for one place", "no honest party is slashed")),
     Planted(paid_twice, HONEST, ("nobody is paid twice",)),
     Planted(bond_kept, HONEST, ("an escrow pays out what it holds", "the ledger's invariants")),
