@@ -9,7 +9,7 @@ from tests.support.repository import ROOT
 from tests.support.wasm_contracts import engine
 from tests.unit.execute.contracts import test_cycles
 
-from quorate.errors import BadContract, InvalidField, MalformedModule, NotWasm
+from quorate.errors import BadContract, InvalidField, MalformedModule
 from quorate.execute import declared
 from quorate.execute.bytecode import reference
 from quorate.execute.bytecode.assembler import assemble
@@ -176,7 +176,7 @@ def test_either_form_says_what_it_is() -> None:
     assert declared.contract_of(pair.module) == contract_of(pair.module)
     with pytest.raises(BadContract):
         declared.contract_of(pair.container[:-1])
-    with pytest.raises(NotWasm):
+    with pytest.raises(BadContract):
         declared.contract_of(b"MHR")
 
 
