@@ -289,3 +289,9 @@ def test_the_command_line_deploys_calls_and_shows(network: Network, tmp_path: Pa
     assert (shown["version"], list(shown["state"])) == (1, [b"maryam".hex()])
     assert "maryam" in quorate("contract", "state", contract)
     assert "register" in quorate("contract", "call", contract, "rgister", code=46)
+    words = ("register", "--arg", "name=other", "--arg", "target=node", "--arg", "epochs=3", "--providers", "--json")
+    priced = json.loads(quorate("contract", "cost", str(container), *words))
+    assert [len(line["micro"]) for line in priced["prices"]] == [1] * 4
+    assert {line["provider"] for line in priced["prices"]} == {
+        key.hex()[:12] for name, key in network.ids.items() if name in network.providers
+    }

@@ -30,12 +30,15 @@ PROGRAM_SEEN = "Program and arguments are not sealed: the requester's node and e
 
 
 class OfferLine(msgspec.Struct, frozen=True):
-    """One offer of the roster: the least and the most that one run costs there, and its fee for an attempt."""
+    """One offer of the roster: its tariff (for a run, and for each 10^6 of fuel begun), the least and the most that one
+    run costs there, and its fee for an attempt."""
 
     provider: str
     operator: str
     device_class: str
     region: str
+    base_micro: int
+    per_mega_fuel_micro: int
     least_micro: int
     most_micro: int
     attempt_micro: int
@@ -159,6 +162,8 @@ def _line(core: JobCore, offer: Offer) -> OfferLine:
         operator=offer.operator,
         device_class=offer.device_class,
         region=offer.region,
+        base_micro=offer.prices.base_micro,
+        per_mega_fuel_micro=offer.prices.per_mega_fuel_micro,
         least_micro=price(offer.prices, core.fuel_least),
         most_micro=price_at_most(offer.prices, core.fuel_most),
         attempt_micro=offer.prices.attempt_micro,

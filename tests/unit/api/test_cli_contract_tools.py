@@ -183,16 +183,18 @@ def test_prices_stand_beside_cycles(run: Cli, adder: Path) -> None:
     done = run("contract", "cost", str(adder), *words)
     assert done.code == 0
     rows = [line.split() for line in done.out.splitlines()]
-    assert rows[1][0] == "add"
-    assert rows[1][2:] == ["10000000", "43", "403"]
+    assert (rows[1][0], rows[1][2]) == ("add", "10000000")
+    assert rows[-1][:4] == ["price", "43", "to", "403"]
     assert "never returns" in done.out
     assert "price     43 micro-credits" in run("contract", "cost", str(adder), "add", "--arg", "amount=5", *words).out
 
 
 def test_prices_of_several_providers() -> None:
     tariffs = [tariff("near", 5, 10), tariff("far", 0, 7)]
-    assert prices_of(1_000_001, tariffs) == [25, 14]
-    assert prices_of(None, tariffs) == [None, None]
+    assert prices_of(1_000_001, 10**8, tariffs) == [25, 14]
+    assert prices_of(2_200_000, 10**8, tariffs) == [5 + 5 * 10, 5 * 7], "billed in powers of two"
+    assert prices_of(2_200_000, 2_200_000, tariffs) == [5 + 3 * 10, 3 * 7], "and never above the limit"
+    assert prices_of(None, 10**8, tariffs) == [None, None]
 
 
 @pytest.mark.parametrize(
