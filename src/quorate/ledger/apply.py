@@ -15,7 +15,7 @@ from quorate.crypto.digests import digest
 from quorate.ledger import accounts, closing, escrow, force, slashing
 from quorate.ledger.ballots import Verify
 from quorate.ledger.call import AuthenticatedTx, BlockContext, Call, Done, Rule
-from quorate.ledger.state import RETAIN_MS, Answered, State, advanced, replace, sweep_at
+from quorate.ledger.state import RETAIN_MS, Answered, State, advanced, replace
 from quorate.ledger.status import NOT_YET, Refused, Status
 from quorate.model.codec import Value, encode
 from quorate.model.transaction import (
@@ -55,33 +55,38 @@ OPEN_TO_SEQUENCERS = (Expire, CloseForced)
 
 class Applied(NamedTuple):
     """`fresh`: this transaction is part of the block and its events are new. Otherwise the state is the one that was
-    given, and the events (of the first answer, or those that a refusal quotes) are in the log already. `encoded` are
-    the bytes of the events."""
+    given, and the events (of the first answer, or those that a refusal quotes) are in the log already. `events` are
+    their bytes, `place` is that of the first of them in the log; `said` are the new ones as values."""
 
     state: State
     status: Status
-    events: tuple[Value, ...]
-    encoded: tuple[bytes, ...]
+    events: tuple[bytes, ...]
+    place: int
     detail: str
     fresh: bool
+    said: tuple[Value, ...] = ()
 
 
 def apply(state: State, tx: AuthenticatedTx, block: BlockContext, verify: Verify) -> Applied:
     """The state after `tx` in `block`, with the status and the events. Raises InvalidField when the block would go back
     in time."""
     now = advanced(state, block.height, block.time_ms)
-    key = tx.signer + tx.id
-    known = now.answered.get(key)
+    known = now.answered.get(answer_key(tx))
     if known is not None:
-        return Applied(state, known.status, known.events, _encoded(known.events), known.detail, fresh=False)
+        return Applied(state, known.status, known.events, known.place, known.detail, fresh=False)
     try:
         done = _ruled(now, tx, block, verify)
     except Refused as refusal:
         if refusal.status in NOT_YET:
-            quoted = _quoted(refusal)
-            return Applied(state, refusal.status, quoted, _encoded(quoted), refusal.detail, fresh=False)
-        return _recorded(now, tx, Answered(refusal.status, refusal.detail, ()))
-    return _recorded(done.state, tx, Answered(Status.OK, "", done.events))
+            events, place = _quoted(refusal)
+            return Applied(state, refusal.status, events, place, refusal.detail, fresh=False)
+        return _recorded(now, tx, refusal.status, refusal.detail, ())
+    return _recorded(done.state, tx, Status.OK, "", done.events)
+
+
+def answer_key(tx: AuthenticatedTx) -> bytes:
+    """Where the answer to a transaction is kept."""
+    return tx.signer + tx.id
 
 
 def _ruled(state: State, tx: AuthenticatedTx, block: BlockContext, verify: Verify) -> Done:
@@ -94,22 +99,20 @@ def _ruled(state: State, tx: AuthenticatedTx, block: BlockContext, verify: Verif
     return RULES[type(value)](state, Call(value, tx.signer, block, verify))
 
 
-def _quoted(refusal: Refused) -> tuple[Value, ...]:
+def _quoted(refusal: Refused) -> tuple[tuple[bytes, ...], int]:
+    """The event that a refusal quotes, and its place in the log."""
     if isinstance(refusal, closing.AlreadySettled):
-        return (refusal.settlement,)
-    return (refusal.opened,) if isinstance(refusal, escrow.AlreadyOpen) else ()
+        return (encode(refusal.settlement),), refusal.place
+    return ((encode(refusal.opened),), refusal.place) if isinstance(refusal, escrow.AlreadyOpen) else ((), 0)
 
 
-def _recorded(state: State, tx: AuthenticatedTx, answer: Answered) -> Applied:
+def _recorded(state: State, tx: AuthenticatedTx, status: Status, detail: str, said: tuple[Value, ...]) -> Applied:
     """Remembers the answer and takes it into the running digest: of unsigned bodies only, so that a replay needs no
     signatures (R10)."""
-    key, encoded = tx.signer + tx.id, _encoded(answer.events)
-    place = state.height.to_bytes(8, "big") + state.time_ms.to_bytes(8, "big")
-    chained = digest("ledger step", state.digest, place, tx.signer, tx.id, answer.status.encode(), *encoded)
-    state = replace(state, digest=chained, answered=state.answered.put(key, answer))
-    state = sweep_at(state, state.time_ms + RETAIN_MS, ("answer", key))
-    return Applied(state, answer.status, answer.events, encoded, answer.detail, fresh=True)
-
-
-def _encoded(events: tuple[Value, ...]) -> tuple[bytes, ...]:
-    return tuple(encode(event) for event in events)
+    events, place = tuple(encode(event) for event in said), state.events
+    when = state.height.to_bytes(8, "big") + state.time_ms.to_bytes(8, "big")
+    chained = digest("ledger step", state.digest, when, tx.signer, tx.id, status.encode(), *events)
+    answer = Answered(status, detail, events, place, state.time_ms + RETAIN_MS)
+    answered = state.answered.put(answer_key(tx), answer)
+    state = replace(state, digest=chained, answered=answered, events=place + len(events))
+    return Applied(state, status, events, place, detail, fresh=True, said=said)

@@ -17,7 +17,7 @@ from quorate.ledger.ballots import NOTHING, Ballots, gathered
 from quorate.ledger.call import BlockContext, Call, Done
 from quorate.ledger.settle import Cause, Judgement, examined, judged, payments, settlement_value
 from quorate.ledger.slashing import slash_stake, with_reputation
-from quorate.ledger.state import RETAIN_MS, Escrow, Pending, State, credited, sweep_at, with_escrow
+from quorate.ledger.state import Escrow, Pending, State, credited, with_escrow
 from quorate.ledger.status import Refused, Status, refuse_if
 from quorate.model.ledger_events import WindowsOpened
 from quorate.model.settlement import Payment, ReputationEvent, Settlement
@@ -28,9 +28,9 @@ from quorate.model.units import Digest, Millis
 class AlreadySettled(Refused):
     """The answer carries the terminal event."""
 
-    def __init__(self, settlement: Settlement) -> None:
+    def __init__(self, settlement: Settlement, place: int) -> None:
         super().__init__(Status.ALREADY_SETTLED)
-        self.settlement = settlement
+        self.settlement, self.place = settlement, place
 
 
 def open_escrow_of(state: State, agreement: Digest) -> Escrow:
@@ -39,7 +39,7 @@ def open_escrow_of(state: State, agreement: Digest) -> Escrow:
     if escrow is None:
         raise Refused(Status.UNKNOWN_AGREEMENT)
     if escrow.settlement is not None:
-        raise AlreadySettled(escrow.settlement)
+        raise AlreadySettled(escrow.settlement, escrow.settled_place)
     return escrow
 
 
@@ -133,7 +133,7 @@ def closed(state: State, escrow: Escrow, ruling: Judgement, cause: Cause, block:
         bond_micro=0,
         pending=None,
         settlement=settlement,
+        settled_place=state.events,
         slashed=(*escrow.slashed, *withheld),
     )
-    state = sweep_at(with_escrow(state, escrow), block.time_ms + RETAIN_MS, ("escrow", terms.agreement_id))
-    return Done(state, (settlement,))
+    return Done(with_escrow(state, escrow), (settlement,))
