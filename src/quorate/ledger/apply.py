@@ -11,13 +11,17 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import msgspec
+
 from quorate.crypto.digests import digest
 from quorate.ledger import accounts, closing, escrow, force, slashing
 from quorate.ledger.ballots import Verify
 from quorate.ledger.call import AuthenticatedTx, BlockContext, Call, Done, Rule
-from quorate.ledger.state import RETAIN_MS, Answered, State, advanced, replace
+from quorate.ledger.state import RETAIN_MS, Answered, State, Told, advanced, replace, with_escrow
 from quorate.ledger.status import NOT_YET, Refused, Status
+from quorate.model.agreement import EscrowOpened
 from quorate.model.codec import Value, encode
+from quorate.model.settlement import Settlement
 from quorate.model.transaction import (
     Cancel,
     CloseForced,
@@ -71,22 +75,17 @@ def apply(state: State, tx: AuthenticatedTx, block: BlockContext, verify: Verify
     """The state after `tx` in `block`, with the status and the events. Raises InvalidField when the block would go back
     in time."""
     now = advanced(state, block.height, block.time_ms)
-    known = now.answered.get(answer_key(tx))
+    key = tx.signer + tx.id
+    known = now.answered.get(key)
     if known is not None:
         return Applied(state, known.status, known.events, known.place, known.detail, fresh=False)
     try:
         done = _ruled(now, tx, block, verify)
     except Refused as refusal:
         if refusal.status in NOT_YET:
-            events, place = _quoted(refusal)
-            return Applied(state, refusal.status, events, place, refusal.detail, fresh=False)
+            return _unrecorded(state, key, refusal)
         return _recorded(now, tx, refusal.status, refusal.detail, ())
     return _recorded(done.state, tx, Status.OK, "", done.events)
-
-
-def answer_key(tx: AuthenticatedTx) -> bytes:
-    """Where the answer to a transaction is kept."""
-    return tx.signer + tx.id
 
 
 def _ruled(state: State, tx: AuthenticatedTx, block: BlockContext, verify: Verify) -> Done:
@@ -99,11 +98,19 @@ def _ruled(state: State, tx: AuthenticatedTx, block: BlockContext, verify: Verif
     return RULES[type(value)](state, Call(value, tx.signer, block, verify))
 
 
-def _quoted(refusal: Refused) -> tuple[tuple[bytes, ...], int]:
-    """The event that a refusal quotes, and its place in the log."""
+def _unrecorded(state: State, key: bytes, refusal: Refused) -> Applied:
+    """The first answer once more, if the very same transaction opened or closed the escrow that it speaks of; else a
+    refusal that may quote what did."""
+    event: Value | None = None
+    told: Told | None = None
     if isinstance(refusal, closing.AlreadySettled):
-        return (encode(refusal.settlement),), refusal.place
-    return ((encode(refusal.opened),), refusal.place) if isinstance(refusal, escrow.AlreadyOpen) else ((), 0)
+        event, told = refusal.escrow.settlement, refusal.escrow.told_settled
+    elif isinstance(refusal, escrow.AlreadyOpen):
+        event, told = refusal.escrow.opened, refusal.escrow.told_opened
+    if event is None or told is None:
+        return Applied(state, refusal.status, (), 0, refusal.detail, fresh=False)
+    status = Status.OK if told.key == key else refusal.status
+    return Applied(state, status, (encode(event),), told.place, "", fresh=False)
 
 
 def _recorded(state: State, tx: AuthenticatedTx, status: Status, detail: str, said: tuple[Value, ...]) -> Applied:
@@ -113,6 +120,17 @@ def _recorded(state: State, tx: AuthenticatedTx, status: Status, detail: str, sa
     when = state.height.to_bytes(8, "big") + state.time_ms.to_bytes(8, "big")
     chained = digest("ledger step", state.digest, when, tx.signer, tx.id, status.encode(), *events)
     answer = Answered(status, detail, events, place, state.time_ms + RETAIN_MS)
-    answered = state.answered.put(answer_key(tx), answer)
-    state = replace(state, digest=chained, answered=answered, events=place + len(events))
+    state = _remembered(state, tx.signer + tx.id, answer, said)
+    state = replace(state, digest=chained, events=place + len(events))
     return Applied(state, status, events, place, detail, fresh=True, said=said)
+
+
+def _remembered(state: State, key: bytes, answer: Answered, said: tuple[Value, ...]) -> State:
+    match said:
+        case (EscrowOpened() as opened,):
+            held = state.escrows[opened.agreement]
+            return with_escrow(state, msgspec.structs.replace(held, told_opened=Told(answer.place, key)))
+        case (Settlement() as settled,):
+            held = state.escrows[settled.agreement]
+            return with_escrow(state, msgspec.structs.replace(held, told_settled=Told(answer.place, key)))
+    return replace(state, answered=state.answered.put(key, answer))

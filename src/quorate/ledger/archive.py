@@ -1,9 +1,9 @@
-"""Rows of the ledger that have left memory: a ledger keeps a day of answers and settled escrows, and a day may be long.
+"""Rows of the ledger that have left memory: a ledger keeps settled escrows for a day, and a day may bring millions.
 
-Three kinds of rows never change once they are written: the answer to a transaction, the mark that a job had its escrow,
-and an escrow that is settled. Whoever runs the ledger may make such rows durable together with the block that wrote
-them (`rows`) and then drop them from the state (`put_away`). The tables of the state stand over the archive, so for the
-rules of the ledger nothing is different, and the machine stays a function of its history:
+Two kinds of rows come with every job and never change once they are written: the mark that the job had its escrow, and
+an escrow that is settled, with the answers it gave. Whoever runs the ledger may make such rows durable together with
+the block that wrote them (`rows`) and then drop them from the state (`put_away`). The tables of the state stand over
+the archive, so for the rules of the ledger nothing is different, and the machine stays a function of its history:
 
 * A row says which block wrote it. While a block is applied, only rows of earlier blocks count; so a replay, which finds
   the rows of later blocks too, sees what was seen the first time.
@@ -21,11 +21,10 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from quorate.errors import MalformedBytes
-from quorate.ledger.apply import Applied, answer_key
-from quorate.ledger.call import AuthenticatedTx
 from quorate.ledger.journal import Journal, Tile
-from quorate.ledger.state import HOUR_MS, Answered, Escrow, State, Taken, replace
+from quorate.ledger.state import HOUR_MS, Escrow, State, Taken, replace
 from quorate.model.agreement import EscrowOpened
+from quorate.model.codec import Value
 from quorate.model.settlement import Settlement
 
 Load = Callable[[str, bytes], bytes | None]
@@ -36,35 +35,26 @@ TILE_KIND = "log_tile"
 class Final(NamedTuple):
     """A row of the state that nothing changes any more."""
 
-    table: Literal["answered", "jobs", "escrows"]
+    table: Literal["jobs", "escrows"]
     key: bytes
-    value: Answered | Taken | Escrow
+    value: Taken | Escrow
 
 
-_KINDS = {"answered": "past_answer", "jobs": "past_job", "escrows": "past_escrow"}
+_KINDS = {"jobs": "past_job", "escrows": "past_escrow"}
 _DECODERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
-    "answered": msgspec.msgpack.Decoder(tuple[int, int, Answered]),
     "jobs": msgspec.msgpack.Decoder(tuple[int, int, Taken]),
     "escrows": msgspec.msgpack.Decoder(tuple[int, int, Escrow]),
 }
 _ENCODER = msgspec.msgpack.Encoder()
 
 
-def final(state: State, results: Iterable[tuple[AuthenticatedTx, Applied]]) -> tuple[Final, ...]:
-    """What the transactions of a block that led to `state` wrote for good."""
-    return tuple(_final(state, results))
-
-
-def _final(state: State, results: Iterable[tuple[AuthenticatedTx, Applied]]) -> Iterator[Final]:
-    for tx, applied in results:
-        if applied.fresh:
-            key = answer_key(tx)
-            yield Final("answered", key, state.answered[key])
-        for event in applied.said:
-            if isinstance(event, EscrowOpened):
-                yield Final("jobs", event.job, state.jobs[event.job])
-            elif isinstance(event, Settlement) and (escrow := state.escrows[event.agreement]).settlement:
-                yield Final("escrows", event.agreement, escrow)
+def final(state: State, said: Iterable[Value]) -> Iterator[Final]:
+    """What was written for good by the block that led to `state` and said these events."""
+    for event in said:
+        if isinstance(event, EscrowOpened):
+            yield Final("jobs", event.job, state.jobs[event.job])
+        elif isinstance(event, Settlement) and (escrow := state.escrows[event.agreement]).settlement:
+            yield Final("escrows", event.agreement, escrow)
 
 
 def put_away(state: State, rows: Iterable[Final]) -> State:

@@ -146,7 +146,8 @@ def produce(
         size=len(journal),
         root=journal.root(),
     )
-    return Produced(after, block, checkpoint_of(after, block), replies, size_before, final(after, results))
+    said = (event for _, applied in results for event in applied.said)
+    return Produced(after, block, checkpoint_of(after, block), replies, size_before, tuple(final(after, said)))
 
 
 def checkpoint_of(state: State, block: Block) -> Checkpoint:
@@ -196,30 +197,29 @@ def replay(
         if block.network != state.network or block.height != state.height + 1:
             raise MalformedBytes(f"height {block.height} after {state.height}", field="height", evidence=row[:256])
         state, results = _replayed(state, block, context, verify)
-        events = tuple(event for _, applied in results for event in applied.events)
+        events = tuple(event for applied in results for event in applied.events)
         journal.extend(events)
         if (state.digest, len(journal), journal.root()) != (block.state, block.size, block.root):
             raise MalformedBytes(f"block {block.height} leads to another state", field="state", evidence=row[:256])
         if seen:
             seen(block, events)
         if archive:
-            state = put_away(state, archive.holds(final(state, results), block.height))
+            said = (event for applied in results for event in applied.said)
+            state = put_away(state, archive.holds(final(state, said), block.height))
             if archive.holds_tiles(journal):
                 journal.put_away(len(journal))
     return state, journal
 
 
-def _replayed(
-    state: State, block: Block, context: BlockContext, verify: Verify
-) -> tuple[State, list[tuple[AuthenticatedTx, Applied]]]:
-    results: list[tuple[AuthenticatedTx, Applied]] = []
+def _replayed(state: State, block: Block, context: BlockContext, verify: Verify) -> tuple[State, list[Applied]]:
+    results: list[Applied] = []
     for posted in block.transactions:
         tx = read_transaction(posted.noun, posted.body, posted.signer)
         applied = apply(state, tx, context, verify)
         if not applied.fresh or applied.status != posted.status:
             raise MalformedBytes(f"{posted.noun} is answered {applied.status}", field="status", limit=posted.status)
         state = applied.state
-        results.append((tx, applied))
+        results.append(applied)
     return state, results
 
 

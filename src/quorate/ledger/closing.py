@@ -28,9 +28,9 @@ from quorate.model.units import Digest, Millis
 class AlreadySettled(Refused):
     """The answer carries the terminal event."""
 
-    def __init__(self, settlement: Settlement, place: int) -> None:
+    def __init__(self, escrow: Escrow) -> None:
         super().__init__(Status.ALREADY_SETTLED)
-        self.settlement, self.place = settlement, place
+        self.escrow = escrow
 
 
 def open_escrow_of(state: State, agreement: Digest) -> Escrow:
@@ -39,7 +39,7 @@ def open_escrow_of(state: State, agreement: Digest) -> Escrow:
     if escrow is None:
         raise Refused(Status.UNKNOWN_AGREEMENT)
     if escrow.settlement is not None:
-        raise AlreadySettled(escrow.settlement, escrow.settled_place)
+        raise AlreadySettled(escrow)
     return escrow
 
 
@@ -133,7 +133,6 @@ def closed(state: State, escrow: Escrow, ruling: Judgement, cause: Cause, block:
         bond_micro=0,
         pending=None,
         settlement=settlement,
-        settled_place=state.events,
         slashed=(*escrow.slashed, *withheld),
     )
     return Done(with_escrow(state, escrow), (settlement,))

@@ -38,7 +38,7 @@ class AlreadyOpen(Refused):
 
     def __init__(self, escrow: Escrow) -> None:
         super().__init__(Status.ALREADY_OPEN)
-        self.opened, self.place = escrow.opened, escrow.opened_place
+        self.escrow = escrow
 
 
 class _Asked(NamedTuple):
@@ -79,7 +79,7 @@ def _opened(state: State, call: Call[OpenEscrow], asked: _Asked, record: RosterR
     )
     expires = asked.job.core.expires_ms
     terms = terms_of(agreement, asked.agreement_id, record.roster, record.prices, event.beacon)
-    escrow = Escrow(terms, event, state.events, expires, price, agreement.bond_micro)
+    escrow = Escrow(terms, event, expires, price, agreement.bond_micro)
     taken = Taken(asked.agreement_id, expires)
     state = with_escrow(credited(state, agreement.requester, -price), escrow)
     return Done(replace(state, jobs=state.jobs.put(asked.job_id, taken)), (event,))
@@ -110,10 +110,12 @@ def _check_parties(state: State, call: Call[OpenEscrow], asked: _Asked) -> None:
     refuse_if(not node_speaks or not owner_signed, Status.NOT_AUTHORISED)
     refuse_if(agreement.job != asked.job_id, Status.JOB_MISMATCH)
     refuse_if(core.requester not in state.accounts, Status.REQUESTER_UNREGISTERED)
-    known = state.escrows.get(asked.agreement_id)
-    if known is not None:
-        raise AlreadyOpen(known)
-    refuse_if(asked.job_id in state.jobs, Status.JOB_TAKEN)
+    taken = asked.job_id in state.jobs
+    if taken or core.expires_ms <= call.block.time_ms:  # until then a job that had an escrow is marked as taken
+        known = state.escrows.get(asked.agreement_id)
+        if known is not None:
+            raise AlreadyOpen(known)
+    refuse_if(taken, Status.JOB_TAKEN)
 
 
 def _check_terms(state: State, now: int, asked: _Asked) -> None:

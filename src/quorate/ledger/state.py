@@ -75,20 +75,27 @@ class Pending(msgspec.Struct, frozen=True):
     ballots: Ballots
 
 
+class Told(msgspec.Struct, frozen=True):
+    """Where an event stands in the log, and which transaction it was the answer to."""
+
+    place: int
+    key: bytes
+
+
 class Escrow(msgspec.Struct, frozen=True):
     """`balance_micro` is what it holds, `bond_micro` of it the requester's bond. With a `settlement` it is closed and
-    empty. The two places are those of its events in the log."""
+    empty. `told_opened` and `told_settled` are the answers to the transactions that opened and that closed it."""
 
     terms: Terms
     opened: EscrowOpened
-    opened_place: int
     job_expires_ms: int
     balance_micro: int
     bond_micro: int
     pending: Pending | None = None
     settlement: Settlement | None = None
-    settled_place: int = -1
     slashed: tuple[NodeId, ...] = ()
+    told_opened: Told | None = None
+    told_settled: Told | None = None
 
     @property
     def agreement(self) -> Agreement:
@@ -108,7 +115,8 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """The first answer to a transaction: the bytes of its events, and the place of the first of them in the log."""
+    """The first answer to a transaction: the bytes of its events, and the place of the first of them in the log. Those
+    that opened or closed an escrow are remembered there."""
 
     status: Status
     detail: str
