@@ -10,6 +10,7 @@ from tests.simulation.world import Letter, World
 
 from quorate.crypto.digests import body_digest, value_digest
 from quorate.errors import BadSignature
+from quorate.ledger.archive import Archive, put_away, rows
 from quorate.ledger.blocks import Block, Overdue, Produced, Reply, next_context, produce
 from quorate.ledger.call import KINDS, AuthenticatedTx
 from quorate.ledger.journal import Journal
@@ -32,10 +33,11 @@ class SimulatedSequencer(SimulatedNode):
 
     def __init__(self, world: World, known: Party, keyring: Keyring, genesis: Genesis) -> None:
         self.genesis = genesis
-        self.journal = Journal()
+        archive = Archive(lambda kind, key: self.disk.get((kind, key)))
+        self.journal = Journal(archive.tile)
         self.blocks: dict[int, Block] = {}
         super().__init__(world, known, keyring)
-        self.disk[LEDGER] = (genesis_state(genesis), 0, None)
+        self.disk[LEDGER] = (genesis_state(genesis, archive), 0, None)
         self._load()
 
     def forget(self) -> None:
@@ -102,6 +104,8 @@ class SimulatedSequencer(SimulatedNode):
             assert produced.checkpoint is not None
             self._checkpoint = self.keyring.sign(self.node_id, produced.checkpoint)
             turn.save(*LEDGER, (self.state, len(self.journal), self._checkpoint))
+            for kind, key, row in rows(produced.final, produced.block.height, self.journal.full_tiles()):
+                turn.save(kind, key, row)
             turn.after.append(lambda: self._made(produced))
         for reply, tx in zip(produced.replies, batch, strict=True):
             self._answer(reply, tx, turn)
@@ -111,6 +115,8 @@ class SimulatedSequencer(SimulatedNode):
         """The block is durable: what it says has happened."""
         assert produced.block is not None
         self.blocks[produced.block.height] = produced.block
+        self.state = put_away(self.state, produced.final)
+        self.journal.put_away(produced.block.size)
         self.world.told(self.node_id, "block", produced)
 
     def _answer(self, reply: Reply, tx: AuthenticatedTx, turn: Turn) -> None:

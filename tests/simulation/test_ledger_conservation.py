@@ -43,7 +43,7 @@ class Simulation:
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
-        self.world = World(providers=9, signatures=Notes, nodes=3)
+        self.world = World(providers=9, signatures=Notes, nodes=3, archived=True)
         accounts = self.world.state.accounts
         self.audit = Auditor(
             {key: account.balance_micro for key, account in accounts.items()},

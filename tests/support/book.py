@@ -69,7 +69,7 @@ class Book:
         return self.state.accounts[node].stake_micro
 
     def agreement_of(self, job: str) -> bytes:
-        return self.state.jobs[JobId(bytes.fromhex(job))]
+        return self.state.jobs[JobId(bytes.fromhex(job))].agreement
 
 
 def rows_of(store: Path, kind: str) -> list[bytes]:

@@ -18,6 +18,7 @@ from quorate.crypto.batch import SuitePolicy, Verifier, sign_batch
 from quorate.crypto.digests import blob_digest, digest, value_digest
 from quorate.crypto.signing import Identity
 from quorate.errors import BadSignature
+from quorate.ledger.archive import Archive, put_away, rows
 from quorate.ledger.ballots import Terms, Verify
 from quorate.ledger.blocks import Reply, encode_block, next_context, produce, replay
 from quorate.ledger.call import AuthenticatedTx, read_transaction
@@ -120,10 +121,16 @@ class Claim(NamedTuple):
 
 
 class World:
-    """`rows` are the blocks as they would be on disk: `crash()` forgets everything else."""
+    """`rows` are the blocks as they would be on disk: `crash()` forgets everything else. `archived`: what nothing
+    changes any more leaves the state for `disk` after each block, as with the sequencer."""
 
     def __init__(
-        self, providers: int = 6, gate: int = 0, signatures: type[Signatures] | type[Notes] = Signatures, nodes: int = 1
+        self,
+        providers: int = 6,
+        gate: int = 0,
+        signatures: type[Signatures] | type[Notes] = Signatures,
+        nodes: int = 1,
+        archived: bool = False,
     ) -> None:
         self.sequencer, self.requester = seeded("sequencer"), seeded("requester")
         self.node, self.stranger = seeded("node"), seeded("stranger")
@@ -149,8 +156,10 @@ class World:
         self.network = value_digest(self.genesis)
         self.signatures = signatures(self.network)
         self.identities = {who.node_id: who for who in (*registered, *self.providers, self.stranger, self.sequencer)}
-        self.state: State = genesis_state(self.genesis)
-        self.journal = Journal()
+        self.disk: dict[tuple[str, bytes], bytes] = {}
+        self.archive = Archive(lambda kind, key: self.disk.get((kind, key))) if archived else None
+        self.state: State = genesis_state(self.genesis, self.archive)
+        self.journal = Journal(self.archive.tile) if self.archive else Journal()
         self.rows: list[bytes] = []
         self.now = START_MS
         self.offers: dict[NodeId, Offer] = {}
@@ -167,6 +176,11 @@ class World:
         self.state = made.state
         if made.block:
             self.rows.append(encode_block(made.block))
+        if made.block and self.archive:
+            for kind, key, row in rows(made.final, made.block.height, self.journal.full_tiles()):
+                self.disk[kind, key] = row
+            self.state = put_away(self.state, made.final)
+            self.journal.put_away(made.block.size)
         return made.replies[0]
 
     def status(self, who: Identity, value: Value) -> str:
@@ -178,7 +192,7 @@ class World:
     def crash(self) -> None:
         """The process is gone; the rows lead back to the same state."""
         before = self.state.digest, self.journal.root()
-        self.state, self.journal = replay(self.genesis, self.rows)
+        self.state, self.journal = replay(self.genesis, self.rows, archive=self.archive)
         assert (self.state.digest, self.journal.root()) == before
 
     def balance(self, who: Identity | NodeId) -> int:

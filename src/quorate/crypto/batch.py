@@ -20,7 +20,7 @@ from quorate.model.signature import BATCH_MAX, SALT_BYTES, Signature, Stamp
 from quorate.model.units import Digest, NodeId
 
 STAMP_DOMAIN = "stamp"
-REMEMBERED_STAMPS_MAX = 4096
+REMEMBERED_STAMPS_MAX = 512
 REMEMBERED_TREES_MAX = 64
 
 

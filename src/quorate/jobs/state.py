@@ -160,7 +160,7 @@ def job_of(body: bytes) -> Job:
     return decode(body, Job)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def agreement_id_of(body: bytes) -> Digest:
     return body_digest("agreement", body)
 

@@ -7,7 +7,7 @@ from quorate.crypto.signing import check_bundle, node_id
 from quorate.errors import PeerError
 from quorate.ledger.ballots import check_signatures
 from quorate.ledger.call import Call, Done
-from quorate.ledger.state import RETAIN_MS, Account, State, credited, key_parts, replace, sweep_at, with_account
+from quorate.ledger.state import RETAIN_MS, Account, State, credited, key_parts, replace, with_account
 from quorate.ledger.status import Refused, Status, refuse_if
 from quorate.model.codec import decode
 from quorate.model.contract import ID_BYTES
@@ -101,5 +101,4 @@ def post_offer(state: State, call: Call[PostOffer]) -> Done:
     refuse_if(len(live) >= OFFERS_MAX, Status.TOO_MANY_OFFERS, str(OFFERS_MAX))
     check_signatures((signed,), call.verify)
     state = with_account(state, call.signer, offers=(*live, key))
-    state = replace(state, offers=state.offers.put(key, offer))
-    return Done(sweep_at(state, offer.expires_ms, ("offer", key)))
+    return Done(replace(state, offers=state.offers.put(key, offer)))

@@ -11,13 +11,17 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import msgspec
+
 from quorate.crypto.digests import digest
 from quorate.ledger import accounts, closing, contracts, escrow, force, slashing
 from quorate.ledger.ballots import Verify
 from quorate.ledger.call import AuthenticatedTx, BlockContext, Call, Done, Rule
-from quorate.ledger.state import RETAIN_MS, Answered, State, advanced, replace, sweep_at
+from quorate.ledger.state import RETAIN_MS, Answered, State, Told, advanced, replace, with_escrow
 from quorate.ledger.status import NOT_YET, Refused, Status
+from quorate.model.agreement import EscrowOpened
 from quorate.model.codec import Value, encode
+from quorate.model.settlement import Settlement
 from quorate.model.transaction import (
     Cancel,
     CloseForced,
@@ -57,15 +61,16 @@ OPEN_TO_SEQUENCERS = (Expire, CloseForced)
 
 class Applied(NamedTuple):
     """`fresh`: this transaction is part of the block and its events are new. Otherwise the state is the one that was
-    given, and the events (of the first answer, or those that a refusal quotes) are in the log already. `encoded` are
-    the bytes of the events."""
+    given, and the events (of the first answer, or those that a refusal quotes) are in the log already. `events` are
+    their bytes, `place` is that of the first of them in the log; `said` are the new ones as values."""
 
     state: State
     status: Status
-    events: tuple[Value, ...]
-    encoded: tuple[bytes, ...]
+    events: tuple[bytes, ...]
+    place: int
     detail: str
     fresh: bool
+    said: tuple[Value, ...] = ()
 
 
 def apply(state: State, tx: AuthenticatedTx, block: BlockContext, verify: Verify) -> Applied:
@@ -75,15 +80,14 @@ def apply(state: State, tx: AuthenticatedTx, block: BlockContext, verify: Verify
     key = tx.signer + tx.id
     known = now.answered.get(key)
     if known is not None:
-        return Applied(state, known.status, known.events, _encoded(known.events), known.detail, fresh=False)
+        return Applied(state, known.status, known.events, known.place, known.detail, fresh=False)
     try:
         done = _ruled(now, tx, block, verify)
     except Refused as refusal:
         if refusal.status in NOT_YET:
-            quoted = _quoted(refusal)
-            return Applied(state, refusal.status, quoted, _encoded(quoted), refusal.detail, fresh=False)
-        return _recorded(now, tx, Answered(refusal.status, refusal.detail, ()))
-    return _recorded(done.state, tx, Answered(Status.OK, "", done.events))
+            return _unrecorded(state, key, refusal)
+        return _recorded(now, tx, refusal.status, refusal.detail, ())
+    return _recorded(done.state, tx, Status.OK, "", done.events)
 
 
 def _ruled(state: State, tx: AuthenticatedTx, block: BlockContext, verify: Verify) -> Done:
@@ -96,22 +100,39 @@ def _ruled(state: State, tx: AuthenticatedTx, block: BlockContext, verify: Verif
     return RULES[type(value)](state, Call(value, tx.signer, block, verify))
 
 
-def _quoted(refusal: Refused) -> tuple[Value, ...]:
+def _unrecorded(state: State, key: bytes, refusal: Refused) -> Applied:
+    """The first answer once more, if the very same transaction opened or closed the escrow that it speaks of; else a
+    refusal that may quote what did."""
+    event: Value | None = None
+    told: Told | None = None
     if isinstance(refusal, closing.AlreadySettled):
-        return (refusal.settlement,)
-    return (refusal.opened,) if isinstance(refusal, escrow.AlreadyOpen) else ()
+        event, told = refusal.escrow.settlement, refusal.escrow.told_settled
+    elif isinstance(refusal, escrow.AlreadyOpen):
+        event, told = refusal.escrow.opened, refusal.escrow.told_opened
+    if event is None or told is None:
+        return Applied(state, refusal.status, (), 0, refusal.detail, fresh=False)
+    status = Status.OK if told.key == key else refusal.status
+    return Applied(state, status, (encode(event),), told.place, "", fresh=False)
 
 
-def _recorded(state: State, tx: AuthenticatedTx, answer: Answered) -> Applied:
+def _recorded(state: State, tx: AuthenticatedTx, status: Status, detail: str, said: tuple[Value, ...]) -> Applied:
     """Remembers the answer and takes it into the running digest: of unsigned bodies only, so that a replay needs no
     signatures (R10)."""
-    key, encoded = tx.signer + tx.id, _encoded(answer.events)
-    place = state.height.to_bytes(8, "big") + state.time_ms.to_bytes(8, "big")
-    chained = digest("ledger step", state.digest, place, tx.signer, tx.id, answer.status.encode(), *encoded)
-    state = replace(state, digest=chained, answered=state.answered.put(key, answer))
-    state = sweep_at(state, state.time_ms + RETAIN_MS, ("answer", key))
-    return Applied(state, answer.status, answer.events, encoded, answer.detail, fresh=True)
+    events, place = tuple(encode(event) for event in said), state.events
+    when = state.height.to_bytes(8, "big") + state.time_ms.to_bytes(8, "big")
+    chained = digest("ledger step", state.digest, when, tx.signer, tx.id, status.encode(), *events)
+    answer = Answered(status, detail, events, place, state.time_ms + RETAIN_MS)
+    state = _remembered(state, tx.signer + tx.id, answer, said)
+    state = replace(state, digest=chained, events=place + len(events))
+    return Applied(state, status, events, place, detail, fresh=True, said=said)
 
 
-def _encoded(events: tuple[Value, ...]) -> tuple[bytes, ...]:
-    return tuple(encode(event) for event in events)
+def _remembered(state: State, key: bytes, answer: Answered, said: tuple[Value, ...]) -> State:
+    match said:
+        case (EscrowOpened() as opened,):
+            held = state.escrows[opened.agreement]
+            return with_escrow(state, msgspec.structs.replace(held, told_opened=Told(answer.place, key)))
+        case (Settlement() as settled,):
+            held = state.escrows[settled.agreement]
+            return with_escrow(state, msgspec.structs.replace(held, told_settled=Told(answer.place, key)))
+    return replace(state, answered=state.answered.put(key, answer))

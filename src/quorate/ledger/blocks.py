@@ -22,6 +22,7 @@ import msgspec
 
 from quorate.errors import MalformedBytes
 from quorate.ledger.apply import Applied, apply
+from quorate.ledger.archive import Archive, Final, final, put_away
 from quorate.ledger.ballots import Verify
 from quorate.ledger.call import AuthenticatedTx, BlockContext, read_transaction
 from quorate.ledger.journal import Journal
@@ -31,11 +32,13 @@ from quorate.model.codec import Part, Value, decode, encode
 from quorate.model.evidence import Body, Proven, Signed
 from quorate.model.ledger_events import WindowsOpened
 from quorate.model.network import Checkpoint, Genesis
+from quorate.model.settlement import Settlement
 from quorate.model.transaction import Answer, CloseForced, Expire
 from quorate.model.units import MIB, Bytes32, Count, Digest, Hash, Millis, Ms, Node, Word
 
 TRANSACTIONS_MAX = 1 << 16
 BATCH_BYTES_MAX = 12 * MIB
+SETTLED_IN_QUEUE_MIN = 1_000
 
 
 class Posted(Part, frozen=True):
@@ -83,13 +86,14 @@ class Reply(NamedTuple):
 
 class Produced(NamedTuple):
     """`block` and `checkpoint` are None when nothing changed: the last signed checkpoint then proves the quoted
-    events."""
+    events. `final` are the rows of the state that nothing changes any more."""
 
     state: State
     block: Block | None
     checkpoint: Checkpoint | None
     replies: tuple[Reply, ...]
     size_before: int
+    final: tuple[Final, ...] = ()
 
 
 def next_context(state: State, now_ms: int, entropy32: bytes) -> BlockContext:
@@ -116,13 +120,14 @@ def produce(
 ) -> Produced:
     """Applies `batch` in order. The journal is extended in place; nothing else is touched."""
     size_before = len(journal)
-    after, results = state, []
+    after = state
+    results: list[tuple[AuthenticatedTx, Applied]] = []
     for tx in batch:
         applied = apply(after, tx, context, verify)
         after = applied.state
         results.append((tx, applied))
         if applied.fresh:
-            journal.extend(applied.encoded)
+            journal.extend(applied.events)
     posted = tuple(
         Posted(noun=tx.noun, body=tx.body, signer=tx.signer, status=applied.status.value)
         for tx, applied in results
@@ -141,7 +146,8 @@ def produce(
         size=len(journal),
         root=journal.root(),
     )
-    return Produced(after, block, checkpoint_of(after, block), replies, size_before)
+    said = (event for _, applied in results for event in applied.said)
+    return Produced(after, block, checkpoint_of(after, block), replies, size_before, tuple(final(after, said)))
 
 
 def checkpoint_of(state: State, block: Block) -> Checkpoint:
@@ -165,15 +171,8 @@ def _reply(journal: Journal, tx: AuthenticatedTx, applied: Applied) -> Reply:
         detail=applied.detail,
         account=tx.signer,
     )
-    return Reply(answer, tuple(logged(journal, event) for event in applied.encoded), applied.fresh)
-
-
-def logged(journal: Journal, event: bytes) -> Logged:
-    """`event` with its path in the log as it is now. Raises MalformedBytes when it is not in it."""
-    index = journal.place(event)
-    if index is None:
-        raise MalformedBytes("not in the log", field="event", evidence=event[:256])
-    return Logged(event, index, journal.path(index))
+    events = enumerate(applied.events, applied.place)
+    return Reply(answer, tuple(Logged(event, place, journal.path(place)) for place, event in events), applied.fresh)
 
 
 def _trusted(signed: Signed) -> None:
@@ -185,34 +184,43 @@ def replay(
     rows: Iterable[bytes],
     verify: Verify = _trusted,
     seen: Callable[[Block, tuple[bytes, ...]], None] | None = None,
+    archive: Archive | None = None,
 ) -> tuple[State, Journal]:
     """The state and log after all blocks, in order from the first. Raises MalformedBytes where a block does not lead to
-    what it records. `seen` is called with each block and its events, for whoever keeps an index of them."""
-    state, journal = genesis_state(genesis), Journal()
+    what it records. `seen` is called with each block and its events, for whoever keeps an index of them. What is in the
+    `archive` leaves memory on the way."""
+    state = genesis_state(genesis, archive)
+    journal = Journal(archive.tile) if archive else Journal()
     for row in rows:
         block = decode(row, Block)
         context = BlockContext(block.height, block.time_ms, block.entropy)
         if block.network != state.network or block.height != state.height + 1:
             raise MalformedBytes(f"height {block.height} after {state.height}", field="height", evidence=row[:256])
-        state, events = _replayed(state, block, context, verify)
+        state, results = _replayed(state, block, context, verify)
+        events = tuple(event for applied in results for event in applied.events)
         journal.extend(events)
         if (state.digest, len(journal), journal.root()) != (block.state, block.size, block.root):
             raise MalformedBytes(f"block {block.height} leads to another state", field="state", evidence=row[:256])
         if seen:
             seen(block, events)
+        if archive:
+            said = (event for applied in results for event in applied.said)
+            state = put_away(state, archive.holds(final(state, said), block.height))
+            if archive.holds_tiles(journal):
+                journal.put_away(len(journal))
     return state, journal
 
 
-def _replayed(state: State, block: Block, context: BlockContext, verify: Verify) -> tuple[State, tuple[bytes, ...]]:
-    events: list[bytes] = []
+def _replayed(state: State, block: Block, context: BlockContext, verify: Verify) -> tuple[State, list[Applied]]:
+    results: list[Applied] = []
     for posted in block.transactions:
         tx = read_transaction(posted.noun, posted.body, posted.signer)
         applied = apply(state, tx, context, verify)
         if not applied.fresh or applied.status != posted.status:
             raise MalformedBytes(f"{posted.noun} is answered {applied.status}", field="status", limit=posted.status)
         state = applied.state
-        events += applied.encoded
-    return state, tuple(events)
+        results.append(applied)
+    return state, results
 
 
 class Overdue:
@@ -221,6 +229,7 @@ class Overdue:
 
     def __init__(self, state: State) -> None:
         self._queue: list[tuple[int, bytes, bool]] = []
+        self._settled: set[bytes] = set()
         for key, escrow in state.escrows.items():
             if escrow.settlement is None:
                 self._add(escrow.agreement.settle_by_ms, key, windows=False)
@@ -238,6 +247,16 @@ class Overdue:
                 self._add(escrow.agreement.settle_by_ms, event.agreement, windows=False)
         elif isinstance(event, WindowsOpened):
             self._add(event.reveal_by_ms, event.agreement, windows=True)
+        elif isinstance(event, Settlement):
+            self._settled.add(event.agreement)
+            if len(self._settled) > SETTLED_IN_QUEUE_MIN + len(self._queue) // 2:
+                # Most agreements are settled long before they are overdue: they would fill memory until then.
+                self._queue = [item for item in self._queue if item[1] not in self._settled]
+                heapq.heapify(self._queue)
+                self._settled.clear()
+
+    def __len__(self) -> int:
+        return len(self._queue)
 
     def next_ms(self) -> int | None:
         """When `take` will next have something, if nothing happens before."""

@@ -18,10 +18,10 @@ from quorate.ledger.call import BlockContext, Call, Done
 from quorate.ledger.contracts import agreed_output, effect_of, moved
 from quorate.ledger.settle import Cause, Judgement, examined, judged, payments, settlement_value
 from quorate.ledger.slashing import slash_stake, with_reputation
-from quorate.ledger.state import RETAIN_MS, Escrow, Pending, State, credited, sweep_at, with_escrow
+from quorate.ledger.state import Escrow, Pending, State, credited, with_escrow
 from quorate.ledger.status import Refused, Status, refuse_if
 from quorate.model.ledger_events import WindowsOpened
-from quorate.model.settlement import Payment, ReputationEvent, Settlement
+from quorate.model.settlement import Payment, ReputationEvent
 from quorate.model.transaction import Cancel, CloseForced, Expire, Settle
 from quorate.model.units import Digest, Millis
 
@@ -29,9 +29,9 @@ from quorate.model.units import Digest, Millis
 class AlreadySettled(Refused):
     """The answer carries the terminal event."""
 
-    def __init__(self, settlement: Settlement) -> None:
+    def __init__(self, escrow: Escrow) -> None:
         super().__init__(Status.ALREADY_SETTLED)
-        self.settlement = settlement
+        self.escrow = escrow
 
 
 def open_escrow_of(state: State, agreement: Digest) -> Escrow:
@@ -40,7 +40,7 @@ def open_escrow_of(state: State, agreement: Digest) -> Escrow:
     if escrow is None:
         raise Refused(Status.UNKNOWN_AGREEMENT)
     if escrow.settlement is not None:
-        raise AlreadySettled(escrow.settlement)
+        raise AlreadySettled(escrow)
     return escrow
 
 
@@ -155,5 +155,4 @@ def closed(
         settlement=settlement,
         slashed=(*escrow.slashed, *withheld),
     )
-    state = sweep_at(with_escrow(state, escrow), block.time_ms + RETAIN_MS, ("escrow", terms.agreement_id))
-    return Done(state, (settlement,))
+    return Done(with_escrow(state, escrow), (settlement,))

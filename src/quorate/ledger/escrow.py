@@ -18,7 +18,7 @@ from quorate.errors import PeerError
 from quorate.ledger.ballots import check_signatures, terms_of
 from quorate.ledger.call import Call, Done
 from quorate.ledger.contracts import check_call
-from quorate.ledger.state import Escrow, RosterRecord, State, credited, replace, sweep_at, with_escrow
+from quorate.ledger.state import Escrow, RosterRecord, State, Taken, credited, replace, with_escrow
 from quorate.ledger.status import Refused, Status, refuse_if
 from quorate.market.pricing import escrow_micro, price_at_most, spend_at_most, term_ms_least
 from quorate.model.agreement import Agreement, EscrowOpened, Roster
@@ -37,9 +37,9 @@ TERM_MS_MAX = 30 * 24 * 3_600_000
 class AlreadyOpen(Refused):
     """The answer carries the first event."""
 
-    def __init__(self, opened: EscrowOpened) -> None:
+    def __init__(self, escrow: Escrow) -> None:
         super().__init__(Status.ALREADY_OPEN)
-        self.opened = opened
+        self.escrow = escrow
 
 
 class _Asked(NamedTuple):
@@ -83,9 +83,9 @@ def _opened(state: State, call: Call[OpenEscrow], asked: _Asked, record: RosterR
     expires = asked.job.core.expires_ms
     terms = terms_of(agreement, asked.agreement_id, record.roster, record.prices, event.beacon)
     escrow = Escrow(terms, event, expires, held, agreement.bond_micro, asked.job.core.call, deposit)
-    state = credited(state, agreement.requester, -(held + deposit))
-    state = replace(with_escrow(state, escrow), jobs=state.jobs.put(asked.job_id, asked.agreement_id))
-    return Done(sweep_at(state, expires, ("job", asked.job_id)), (event,))
+    taken = Taken(asked.agreement_id, expires)
+    state = with_escrow(credited(state, agreement.requester, -(held + deposit)), escrow)
+    return Done(replace(state, jobs=state.jobs.put(asked.job_id, taken)), (event,))
 
 
 def deposit_of(job: Job) -> int:
@@ -118,10 +118,12 @@ def _check_parties(state: State, call: Call[OpenEscrow], asked: _Asked) -> None:
     refuse_if(not node_speaks or not owner_signed, Status.NOT_AUTHORISED)
     refuse_if(agreement.job != asked.job_id, Status.JOB_MISMATCH)
     refuse_if(core.requester not in state.accounts, Status.REQUESTER_UNREGISTERED)
-    known = state.escrows.get(asked.agreement_id)
-    if known is not None:
-        raise AlreadyOpen(known.opened)
-    refuse_if(asked.job_id in state.jobs, Status.JOB_TAKEN)
+    taken = asked.job_id in state.jobs
+    if taken or core.expires_ms <= call.block.time_ms:  # until then a job that had an escrow is marked as taken
+        known = state.escrows.get(asked.agreement_id)
+        if known is not None:
+            raise AlreadyOpen(known)
+    refuse_if(taken, Status.JOB_TAKEN)
 
 
 def _check_terms(state: State, now: int, asked: _Asked) -> None:
@@ -156,8 +158,7 @@ def _roster(state: State, now: int, given: Roster | None, agreement: Agreement) 
         raise Refused(Status.ROSTER_UNKNOWN)
     refuse_if(value_digest(roster) != agreement.roster, Status.ROSTER_MISMATCH)
     record = _checked_roster(state, now, roster, agreement.roster)
-    state = replace(state, rosters=state.rosters.put(agreement.roster, record))
-    return sweep_at(state, record.expires_ms, ("roster", agreement.roster)), record
+    return replace(state, rosters=state.rosters.put(agreement.roster, record)), record
 
 
 def _checked_roster(state: State, now: int, roster: Roster, key: Digest) -> RosterRecord:

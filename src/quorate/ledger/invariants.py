@@ -51,8 +51,10 @@ def _escrow_faults(state: State, escrow: Escrow) -> list[str]:
         paid = sum(item.amount_micro for item in escrow.settlement.payments if item.reason not in ("slash", "transfer"))
         if paid > escrow.opened.escrow_micro:
             found.append("paid more than it held")
-    elif state.jobs.get(escrow.agreement.job) not in (escrow.terms.agreement_id, None):
-        found.append("another escrow of its job")
+    else:
+        taken = state.jobs.get(escrow.agreement.job)
+        if taken is not None and taken.agreement != escrow.terms.agreement_id:
+            found.append("another escrow of its job")
     return found
 
 

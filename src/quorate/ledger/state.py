@@ -13,8 +13,8 @@ elsewhere shows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -24,10 +24,9 @@ from quorate.errors import InvalidField
 from quorate.ledger.ballots import Ballots, Terms
 from quorate.ledger.reputation import START
 from quorate.ledger.status import Status
-from quorate.ledger.table import Table
+from quorate.ledger.table import K, Table, V
 from quorate.model.agreement import Agreement, EscrowOpened, Roster
 from quorate.model.call import ContractCall
-from quorate.model.codec import Value
 from quorate.model.contract import ID_BYTES, Deployment
 from quorate.model.identity import KeyBundle
 from quorate.model.network import Genesis
@@ -37,6 +36,7 @@ from quorate.model.units import AMOUNT_MAX, Digest, JobId, NodeId
 
 HOUR_MS = 3_600_000
 RETAIN_MS = 24 * HOUR_MS
+NEVER_MS = 1 << 62
 THRESHOLD = (7, 10)
 """The one default fraction that `verify.quorum` implements; jobs set their own threshold beside it."""
 
@@ -90,9 +90,17 @@ class Pending(msgspec.Struct, frozen=True):
     outputs: tuple[bytes, ...] = ()
 
 
+class Told(msgspec.Struct, frozen=True):
+    """Where an event stands in the log, and which transaction it was the answer to."""
+
+    place: int
+    key: bytes
+
+
 class Escrow(msgspec.Struct, frozen=True):
     """`balance_micro` is what it holds for the job, `bond_micro` of it the requester's bond; beside it `deposit_micro`
-    for the contract that it calls. With a `settlement` it is closed and empty."""
+    for the contract that it calls. With a `settlement` it is closed and empty. `told_opened` and `told_settled` are the
+    answers to the transactions that opened and that closed it."""
 
     terms: Terms
     opened: EscrowOpened
@@ -104,29 +112,47 @@ class Escrow(msgspec.Struct, frozen=True):
     pending: Pending | None = None
     settlement: Settlement | None = None
     slashed: tuple[NodeId, ...] = ()
+    told_opened: Told | None = None
+    told_settled: Told | None = None
 
     @property
     def agreement(self) -> Agreement:
         return self.terms.agreement
 
+    @property
+    def until_ms(self) -> int:
+        """While it is open it stays."""
+        return self.settlement.time_ms + RETAIN_MS if self.settlement else NEVER_MS
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """A job that has had its escrow. Another one is refused until the job itself has expired."""
+
+    agreement: Digest
+    until_ms: int
+
 
 class Answered(msgspec.Struct, frozen=True):
-    """The first answer to a transaction."""
+    """The first answer to a transaction: the bytes of its events, and the place of the first of them in the log. Those
+    that opened or closed an escrow are remembered there."""
 
     status: Status
     detail: str
-    events: tuple[Value, ...]
+    events: tuple[bytes, ...]
+    place: int
+    until_ms: int
 
 
-Mark: TypeAlias = tuple[Literal["offer", "roster", "answer", "escrow", "job"], bytes]
-"""A row to be swept."""
-Marks: TypeAlias = "tuple[Mark, Any] | None"
-"""A linked list of marks, newest first: adding one shares the others."""
+class Past(Protocol):
+    """Where rows lie that have left memory (`ledger.archive`)."""
+
+    def over(self, state: State, below: int) -> State:
+        """The state with its tables over the rows that blocks below height `below` left there."""
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """One moment of the ledger. `supply_micro` is the sum of all balances, stakes, escrows and contracts, for ever.
-    `ids` leads from the ids that contracts see to accounts and contracts."""
+    """One moment of the ledger. `supply_micro` is the sum of all balances, stakes, escrows and contracts, for ever;
+    `events` is how many there are in the log. `ids` leads from the ids that contracts see to accounts and contracts."""
 
     network: Digest
     genesis: Genesis
@@ -143,10 +169,11 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     offers_version: int
     rosters: Table[Digest, RosterRecord]
     escrows: Table[Digest, Escrow]
-    jobs: Table[JobId, Digest]
+    jobs: Table[JobId, Taken]
     answered: Table[bytes, Answered]
-    sweeps: Table[int, Marks]
+    events: int
     swept_hour: int
+    past: Past | None
 
     def bundle(self, account: NodeId) -> KeyBundle | None:
         """The registered keys of `account`, for whoever checks signatures."""
@@ -175,18 +202,12 @@ def credited(state: State, key: NodeId, amount_micro: int) -> State:
     return with_account(state, key, balance_micro=state.accounts[key].balance_micro + amount_micro)
 
 
-def sweep_at(state: State, time_ms: int, mark: Mark) -> State:
-    """Has `mark` swept in the first block a full hour or less after `time_ms`."""
-    hour = max(time_ms // HOUR_MS, state.swept_hour) + 1
-    return replace(state, sweeps=state.sweeps.put(hour, (mark, state.sweeps.get(hour))))
-
-
 def key_parts(bundle: KeyBundle) -> tuple[bytes, ...]:
     """The component keys of a bundle: none of them may belong to a second account (R9)."""
     return tuple(part for part in (bundle.ed25519, bundle.ml_dsa) if part)
 
 
-def genesis_state(genesis: Genesis) -> State:
+def genesis_state(genesis: Genesis, past: Past | None = None) -> State:
     """The state before the first block. Raises InvalidField or BadSignature for a genesis that no network can start
     from."""
     network = value_digest(genesis)
@@ -231,8 +252,9 @@ def genesis_state(genesis: Genesis) -> State:
         escrows=Table(),
         jobs=Table(),
         answered=Table(),
-        sweeps=Table(),
+        events=0,
         swept_hour=genesis.created_ms // HOUR_MS,
+        past=past,
     )
 
 
@@ -248,36 +270,34 @@ def advanced(state: State, height: int, time_ms: int) -> State:
         return state
     state = replace(state, height=height, time_ms=time_ms)
     hour = time_ms // HOUR_MS
-    return _swept(state, hour) if hour > state.swept_hour else state
+    state = _swept(state, hour) if hour > state.swept_hour else state
+    return state.past.over(state, height) if state.past else state
 
 
 def _swept(state: State, hour: int) -> State:
-    for due in sorted(at for at, _ in state.sweeps.items() if at <= hour):
-        marks = state.sweeps.get(due)
-        while marks:
-            mark, marks = marks
-            state = _without(state, mark)
-        state = replace(state, sweeps=state.sweeps.without(due))
-    return replace(state, swept_hour=hour)
+    """Without every row whose time was over before this hour. It is looked for once an hour: to note each row's hour
+    when it comes would cost more, in time and in memory."""
+    now = hour * HOUR_MS
+    for key, offer in [*state.offers.items()]:
+        if offer.expires_ms < now:
+            state = _without_offer(state, key, offer)
+    return replace(
+        state,
+        rosters=_without_old(state.rosters, now, lambda roster: roster.expires_ms),
+        escrows=_without_old(state.escrows, now, lambda escrow: escrow.until_ms),
+        jobs=_without_old(state.jobs, now, lambda taken: taken.until_ms),
+        answered=_without_old(state.answered, now, lambda answered: answered.until_ms),
+        swept_hour=hour,
+    )
 
 
-def _without(state: State, mark: Mark) -> State:
-    table, key = mark
-    if table == "offer":
-        return _without_offer(state, Digest(key))
-    if table == "roster":
-        return replace(state, rosters=state.rosters.without(Digest(key)))
-    if table == "answer":
-        return replace(state, answered=state.answered.without(key))
-    if table == "job":
-        return replace(state, jobs=state.jobs.without(JobId(key)))
-    return replace(state, escrows=state.escrows.without(Digest(key)))
+def _without_old(table: Table[K, V], now: int, until_ms: Callable[[V], int]) -> Table[K, V]:
+    for key in [key for key, value in table.items() if until_ms(value) < now]:
+        table = table.without(key)
+    return table
 
 
-def _without_offer(state: State, key: Digest) -> State:
-    offer = state.offers.get(key)
-    if offer is None:
-        return state
+def _without_offer(state: State, key: Digest, offer: Offer) -> State:
     left = tuple(other for other in state.accounts[offer.provider].offers if other != key)
     return replace(with_account(state, offer.provider, offers=left), offers=state.offers.without(key))
 

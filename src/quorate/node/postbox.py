@@ -25,7 +25,7 @@ from quorate.model.units import Digest, NodeId
 from quorate.node.nouns import PLAIN
 
 BUNDLES_MAX = 20_000
-STAMPS_MAX = 2_000
+STAMPS_MAX = 512
 """About 4 KB each; those that a saved state quotes are found in the store."""
 LEAVES_MAX = 4_000
 ENVELOPE_BYTES_AIM = 512 << 10

@@ -11,6 +11,7 @@ import logging
 
 from quorate.crypto.signing import Identity
 from quorate.errors import BadSignature
+from quorate.ledger.archive import Archive, put_away, rows
 from quorate.ledger.blocks import (
     Block,
     Overdue,
@@ -50,13 +51,13 @@ class SequencerNode(Shell):
     def __init__(self, genesis: Genesis, network: Digest, identity: Identity, world: World) -> None:
         super().__init__(genesis, network, identity, world)
         self._batch: list[AuthenticatedTx] = []
-        rows = (row for _, row in world.store.scan("block"))
+        blocks = (row for _, row in world.store.scan("block"))
         last: list[Block] = []
 
         def seen(block: Block, events: tuple[bytes, ...]) -> None:
             last[:] = [block]
 
-        self.state, self.journal = replay(genesis, rows, seen=seen)
+        self.state, self.journal = replay(genesis, blocks, seen=seen, archive=Archive(world.store.load))
         self.overdue = Overdue(self.state)
         self._checkpoint: Signed | None = None
         self._last_block = last[0] if last else None
@@ -123,11 +124,22 @@ class SequencerNode(Shell):
         self.state = produced.state
         if produced.block is not None:
             assert produced.checkpoint is not None
-            turn.save("block", produced.block.height.to_bytes(8, "big"), encode_block(produced.block))
+            self._save_block(produced, produced.block, turn)
             self._checkpoint = self.postbox.sign([produced.checkpoint])[0]
         for reply, tx in zip(produced.replies, batch, strict=True):
             self._answer(reply, tx, turn)
         self._note(produced)
+
+    def _save_block(self, produced: Produced, block: Block, turn: Turn) -> None:
+        """The block, and with it what nothing changes any more: that leaves memory once it is durable."""
+        turn.save("block", block.height.to_bytes(8, "big"), encode_block(block))
+        for kind, key, row in rows(produced.final, block.height, self.journal.full_tiles()):
+            turn.save(kind, key, row)
+        turn.after.append(lambda: self._put_away(produced, block.size))
+
+    def _put_away(self, produced: Produced, size: int) -> None:
+        self.state = put_away(self.state, produced.final)
+        self.journal.put_away(size)
 
     def _note(self, produced: Produced) -> None:
         fresh = [logged.event for reply in produced.replies if reply.fresh for logged in reply.events]

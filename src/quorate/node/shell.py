@@ -36,6 +36,7 @@ HEARTBEAT_MS = 1_000
 CLOCK_SKEW_MS_MAX = 300_000
 INBOX_MAX = 50_000
 STALE_TIMERS_MAX = 1_000
+KEPT_STAMPS_MAX = 2_000
 TURN_ITEMS_MAX = 32
 STALL_MS = 1_000
 """Later than this the clockwork was held up by this process itself."""
@@ -399,7 +400,7 @@ class Shell:
         are worth no save of their own, and ride along with the next."""
         for statement in statements:
             if statement.stamp not in self._kept_stamps:
-                if len(self._kept_stamps) > 20_000:
+                if len(self._kept_stamps) > KEPT_STAMPS_MAX:
                     self._kept_stamps.clear()
                 self._kept_stamps.add(statement.stamp)
                 self._riders["stamp", statement.stamp] = encode(self.stamps.get(statement.stamp))

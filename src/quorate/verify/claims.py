@@ -19,7 +19,7 @@ COMMIT_DOMAIN = "commit"
 NONCE_BYTES = 32
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def commit_digest(network: Digest, assignment_digest: Digest, member: NodeId, body: ClaimBody, nonce: bytes) -> Digest:
     """What a member signs before it shows its claim. Remembered, because each party checks an opening many times."""
     return digest(COMMIT_DOMAIN, network, assignment_digest, member, encode(body), nonce)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.support.ledger_world import BALANCE, Claim, Deal, World
 
 from quorate.ledger.blocks import Overdue, Reply
@@ -158,3 +159,19 @@ def test_the_sequencer_knows_what_is_overdue() -> None:
     late = other.agreement.settle_by_ms + 1
     assert overdue.take(world.state, late) == (Expire(network=world.network, agreement=other.id),)
     assert overdue.next_ms() is None
+
+
+def test_settled_agreements_do_not_fill_the_queue_of_the_overdue(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quorate.ledger.blocks.SETTLED_IN_QUEUE_MIN", 2)
+    world = World()
+    overdue = Overdue(world.state)
+    waiting = world.open(k=3)
+    overdue.note(world.state, waiting.opened)
+    for _ in range(20):
+        deal = world.open(k=3)
+        overdue.note(world.state, deal.opened)
+        settled = ended(deal, world.post(world.node, deal.settle([deal.claim(member) for member in deal.cohort()])))
+        overdue.note(world.state, settled)
+        assert len(overdue) < 8
+    late = waiting.agreement.settle_by_ms + 1
+    assert overdue.take(world.state, late) == (Expire(network=world.network, agreement=waiting.id),)
