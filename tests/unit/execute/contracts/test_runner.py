@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.support.wasm_contracts import PLACES, declaration
 
 from quorate.errors import BadContract, InvalidField, UnknownFunction, UserError, WrongArguments
 from quorate.execute import jail
@@ -13,11 +14,14 @@ from quorate.execute.bytecode.compiler.program import compile_contract
 from quorate.execute.bytecode.host import Call
 from quorate.execute.bytecode.state import State
 from quorate.execute.bytecode.verify import load
+from quorate.execute.contract_wasm.declaration import declare
 from quorate.execute.contracts.outcomes import arguments_value, balances_of, context_of, outcome_value, world_of
 from quorate.execute.contracts.runner import ENGINES
 from quorate.execute.engine import CONTRACT, Batch, Limits, Task, module_digest
 from quorate.execute.isolate import WorkerPool
 from quorate.execute.placement import PoolSettings
+from quorate.execute.wasm.artefacts import ArtefactStore
+from quorate.execute.wasm.wasmtime_engine import wat_to_wasm
 from quorate.model.call import CallOutcome, ContractCall
 from quorate.model.codec import decode, encode
 from quorate.model.trap import Status
@@ -34,6 +38,7 @@ DUMPING = assemble(
     '.memory 65536\n.cycles 100000\n.data "own"\n.func dump(given: bytes) -> 0\n'
     "    PUSH 0\n    PUSH 65536\n    EMIT\n    RET\n"
 )
+ANSWERING = '(func (export "run") (result i64) i64.const 42)'
 ASKING = assemble(".memory 64\n.cycles 1000\n.func ask(who: bytes) -> 1\n    LOAD local 0\n    BALANCE\n    RET\n")
 CONTRACT_ID = bytes(range(32))
 SENDER = b"sender of a call"
@@ -176,3 +181,20 @@ async def test_a_contract_finds_nothing_in_its_memory_but_what_it_was_given(pool
     memory = decode(done.output, CallOutcome).emitted
     assert len(memory) == 65536
     assert memory.rstrip(bytes(1)) == b"own" + bytes(5) + b"argument"
+
+
+@pytest.mark.parametrize(("tier", "kept"), [("light", False), ("full", True)])
+async def test_a_light_contract_is_not_kept_as_machine_code(tmp_path, tier, kept):
+    """S-B40: a light WebAssembly contract is compiled anew by each worker; a full one is compiled ahead of time."""
+    module = declare(wat_to_wasm(f"(module {PLACES} {ANSWERING})"), declaration("run()", wasm_tier=tier))
+    store = ArtefactStore(tmp_path, bytes(32))
+    for expected_files in (int(kept), int(kept)):
+        made = WorkerPool(PoolSettings(slots=1), store)
+        await made.start()
+        try:
+            given = task(module, "run")
+            done = await made.run(msgspec.structs.replace(given, digest=module_digest(module)))
+        finally:
+            await made.close()
+        assert decode(done.output, CallOutcome).results == (42,)
+        assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == expected_files
