@@ -16,7 +16,7 @@ from tests.support.shipped import compiled, program_beside
 from quorate import Job, Quorate, aconnect
 from quorate.api.client import Client
 from quorate.crypto.digests import value_digest
-from quorate.errors import InvalidField
+from quorate.errors import InvalidField, MissingKey
 from quorate.execute.bytecode.replica import Replica
 from quorate.jobs.receipts import check
 from quorate.model.units import Digest, NodeId
@@ -54,8 +54,10 @@ def assert_receipt(network: Network, deployed: Deployed, said: str, place: int =
     assert "3 equal claim(s)" in report.line
 
 
-def test_the_parties_are_different_users(parties: tuple[Quorate, ...]) -> None:
+def test_the_parties_are_different_users(network: Network, parties: tuple[Quorate, ...]) -> None:
     assert len({party.parties.requester for party in parties}) == USERS
+    with pytest.raises(MissingKey):
+        network.client("client-4")
 
 
 # Naming

@@ -172,7 +172,7 @@ def running(
     home = Path(tempfile.mkdtemp(prefix="q-", dir="/tmp"))
     network = None
     try:
-        localnet.up(home, nodes, wire_log=wire_log, windows=WINDOWS, epoch_ms=epoch_ms, users=users)
+        localnet.up(home, nodes, wire_log=wire_log, founding=localnet.Founding(WINDOWS, epoch_ms, users))
         network = Network(home)
         yield network
     finally:

@@ -81,6 +81,17 @@ class ProcessStatus(NamedTuple):
     memory_kib: int
 
 
+class Founding(NamedTuple):
+    """What a new network is made with; one that is there already keeps what it has. Each user has an account."""
+
+    windows: Windows = WINDOWS
+    epoch_ms: int = EPOCH_MS
+    users: int = 1
+
+
+FOUNDING = Founding()
+
+
 class LocalNet(NamedTuple):
     """A running network: its id, its processes, the path of the requester's door."""
 
@@ -95,12 +106,10 @@ def up(
     *,
     progress: Callable[[str], None] = lambda line: None,
     wire_log: bool = False,
-    windows: Windows = WINDOWS,
-    epoch_ms: int = EPOCH_MS,
-    users: int = 1,
+    founding: Founding = FOUNDING,
 ) -> LocalNet:
-    """Starts the network under `home`, making its keys and genesis (with these windows and epochs, and credits for so
-    many users) first if there are none. Returns when every provider's offer stands."""
+    """Starts the network under `home`, making its keys and genesis first if there are none. Returns when every
+    provider's offer stands."""
     check_socket_path(home)
     if any(process.alive for process in status(home)):
         raise NetworkRunning(f"the network under {home} is running", field="QUORATE_HOME", fix="quorate localnet down")
@@ -109,7 +118,7 @@ def up(
         made = (home / "network.cbor").exists()
     if not made:
         progress("making keys and the genesis")
-        _create_whole(home, lambda: create(home, names, windows, epoch_ms=epoch_ms, users=users))
+        _create_whole(home, names, founding)
     names = _existing(home)
     configs = _configure(home, names, wire_log=wire_log)
     progress(f"starting {len(configs)} processes")
@@ -126,7 +135,7 @@ def up(
     return LocalNet(value_digest(load_genesis(home)), processes, home / "node" / "door.sock")
 
 
-def _create_whole(home: Path, make: Callable[[], object]) -> None:
+def _create_whole(home: Path, names: list[str], founding: Founding) -> None:
     """A whole network or none: what an interrupted creation has made so far is of no use, so it is removed."""
     if _has_parts(home):
         raise PolicyRefused(
@@ -136,7 +145,7 @@ def _create_whole(home: Path, make: Callable[[], object]) -> None:
         )
     try:
         with _disk_errors(home):
-            make()
+            create(home, names, founding)
     except BaseException:
         _purge(home)
         raise
@@ -175,9 +184,7 @@ def check_socket_path(home: Path) -> None:
         )
 
 
-def create(
-    home: Path, names: list[str], windows: Windows = WINDOWS, *, epoch_ms: int = EPOCH_MS, users: int = 1
-) -> Genesis:
+def create(home: Path, names: list[str], founding: Founding = FOUNDING) -> Genesis:
     """Keys, certificates and the genesis of a new network. The first credits are the users': each has the same, and
     its own folder with its own key, `client`, `client-2` and so on."""
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -186,7 +193,7 @@ def create(
     authority = Authority.create(f"quorate {home.name}", lifetime, os.urandom)
     write_secret(home / "authority.key", authority.key_pem)
     (home / "authority.pem").write_bytes(authority.certificate_pem)
-    clients = ["client", *(f"client-{number}" for number in range(2, users + 1))]
+    clients = ["client", *(f"client-{number}" for number in range(2, founding.users + 1))]
     identities = {name: Identity.generate(DEFAULT_SUITE, os.urandom) for name in (*clients, *names)}
     for name, identity in identities.items():
         write_secret(home / name / "identity.key", identity.to_bytes())
@@ -198,12 +205,12 @@ def create(
         if name.startswith("provider"):
             write_secret(home / name / "seal.key", SealKey.generate(os.urandom).to_bytes())
             write_secret(home / name / "artefact.key", os.urandom(32))
-    genesis = _genesis(home.name, identities, now, windows, epoch_ms)
+    genesis = _genesis(home.name, identities, now, founding)
     (home / "network.cbor").write_bytes(encode(genesis))
     return genesis
 
 
-def _genesis(name: str, identities: dict[str, Identity], now: Millis, windows: Windows, epoch_ms: int) -> Genesis:
+def _genesis(name: str, identities: dict[str, Identity], now: Millis, founding: Founding) -> Genesis:
     accounts = []
     for role, identity in identities.items():
         if role == "sequencer":
@@ -218,7 +225,7 @@ def _genesis(name: str, identities: dict[str, Identity], now: Millis, windows: W
             )
         )
     return Genesis(
-        epoch_ms=epoch_ms,
+        epoch_ms=founding.epoch_ms,
         name=name[:64] or "quorate",
         ledger=(identities["sequencer"].bundle,),
         suites=(str(DEFAULT_SUITE),),
@@ -230,7 +237,7 @@ def _genesis(name: str, identities: dict[str, Identity], now: Millis, windows: W
             program_bytes=16 * MIB,
             replicas=15,
         ),
-        windows=windows,
+        windows=founding.windows,
         bond_micro=MicroCredits(BOND_MICRO),
         threshold=(7, 10),
         reputation_gate=200,

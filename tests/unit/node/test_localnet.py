@@ -24,7 +24,7 @@ def test_a_member_that_is_restarted_with_its_network_is_back_before_its_bond_is_
 
 def test_windows_may_be_chosen_when_the_network_is_made(tmp_path: Path) -> None:
     chosen = Windows(commit_ms=Millis(1), reveal_ms=Millis(2), cancel_ms=Millis(3))
-    localnet.create(tmp_path / "n", ["sequencer", "node"], chosen)
+    localnet.create(tmp_path / "n", ["sequencer", "node"], localnet.Founding(windows=chosen))
     assert load_genesis(tmp_path / "n").windows == chosen
 
 
@@ -34,7 +34,7 @@ def test_there_are_no_windows_where_there_is_no_network(tmp_path: Path) -> None:
 
 
 def test_each_user_has_a_key_and_credits_of_its_own(tmp_path: Path) -> None:
-    localnet.create(tmp_path / "n", ["sequencer", "node"], epoch_ms=1_500, users=3)
+    localnet.create(tmp_path / "n", ["sequencer", "node"], localnet.Founding(epoch_ms=1_500, users=3))
     genesis = load_genesis(tmp_path / "n")
     users = [Keyring(tmp_path / "n" / name).identity().node_id for name in ("client", "client-2", "client-3")]
     funds = {node_id(account.bundle): account.balance_micro for account in genesis.accounts if account.balance_micro}
@@ -45,6 +45,6 @@ def test_each_user_has_a_key_and_credits_of_its_own(tmp_path: Path) -> None:
 
 
 def test_nothing_of_the_users_is_left_of_a_network_that_is_purged(tmp_path: Path) -> None:
-    localnet.create(tmp_path / "n", ["sequencer", "node"], users=2)
+    localnet.create(tmp_path / "n", ["sequencer", "node"], localnet.Founding(users=2))
     localnet.down(tmp_path / "n", purge=True)
     assert not (tmp_path / "n").exists()
