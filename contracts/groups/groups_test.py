@@ -24,8 +24,8 @@ def info(replica: Replica, number: int, member: bytes) -> bytes:
 class Person:
     """What a member's program keeps: its seal key, and the keys of the group that it could open."""
 
-    def __init__(self, replica: Replica, name: str) -> None:
-        self.id = account(name)
+    def __init__(self, replica: Replica, name: str, own_id: bytes = b"") -> None:
+        self.id = own_id or account(name)
         self.replica = replica
         self.private = SealKey(blake2b(name.encode(), digest_size=32).digest())
         self.keys: dict[int, bytes] = {}

@@ -1,6 +1,7 @@
 """Networks of separate processes for the tests of this folder; a failed test shows the last lines of their logs.
 
-A module says what it needs: `NODES = 7` providers (default 4), `WIRE_LOG = True` to keep everything that is sent.
+A module says what it needs: `NODES = 7` providers (default 4), `WIRE_LOG = True` to keep everything that is sent,
+`USERS = 3` with an account each (default 1), `EPOCH_MS = 2000` for how long an epoch of contracts is.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import pytest
 from tests.support.network import Network, running
 
 from quorate import Quorate
+from quorate.node import localnet
 
 HERE = Path(__file__).parent
 LOG_LINES = 30
@@ -30,7 +32,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.failed:
         for network in _networks:
             for name in sorted(network.ids):
-                tail = network.log(name).splitlines()[-LOG_LINES:] if name != "client" else []
+                tail = network.log(name).splitlines()[-LOG_LINES:] if not name.startswith("client") else []
                 report.sections.append((f"log of {name}", "\n".join(tail)))
     return report
 
@@ -39,7 +41,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def network(request: pytest.FixtureRequest) -> Iterator[Network]:
     """One network for all tests of a module."""
     nodes, wire_log = getattr(request.module, "NODES", 4), getattr(request.module, "WIRE_LOG", False)
-    with running(nodes, wire_log=wire_log) as started:
+    users = getattr(request.module, "USERS", 1)
+    epoch_ms = getattr(request.module, "EPOCH_MS", localnet.EPOCH_MS)
+    with running(nodes, wire_log=wire_log, epoch_ms=epoch_ms, users=users) as started:
         _networks.append(started)
         yield started
         _networks.remove(started)

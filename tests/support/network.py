@@ -56,9 +56,9 @@ class Network:
 
     # Who is who
 
-    def client(self) -> Quorate:
-        """A client of its own connection; closed with the network."""
-        client = quorate.connect(self.home)
+    def client(self, user: str = "client") -> Quorate:
+        """A client of its own connection, with the keys of `user`; closed with the network."""
+        client = quorate.connect(self.home, user)
         self._clients.append(client)
         return client
 
@@ -165,12 +165,14 @@ def _is_plain_file(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def running(nodes: int = 4, *, wire_log: bool = False) -> Iterator[Network]:
+def running(
+    nodes: int = 4, *, wire_log: bool = False, epoch_ms: int = localnet.EPOCH_MS, users: int = 1
+) -> Iterator[Network]:
     """A fresh network in a folder with a short name (a socket's path has 107 bytes at most); nothing is left of it."""
     home = Path(tempfile.mkdtemp(prefix="q-", dir="/tmp"))
     network = None
     try:
-        localnet.up(home, nodes, wire_log=wire_log, windows=WINDOWS)
+        localnet.up(home, nodes, wire_log=wire_log, founding=localnet.Founding(WINDOWS, epoch_ms, users))
         network = Network(home)
         yield network
     finally:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import runpy
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from tests.support.repository import ROOT
 
@@ -28,3 +30,8 @@ def compiled(name: str) -> Compiled:
 def replica_of(name: str, engine: Engine) -> Replica:
     """A fresh replica of a shipped contract."""
     return Replica(compiled(name), engine)
+
+
+def program_beside(name: str) -> dict[str, Any]:
+    """What the tests beside a contract define: among it what its users' programs do, which sign and seal."""
+    return runpy.run_path(str(FOLDER / name / f"{name}_test.py"))

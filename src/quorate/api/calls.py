@@ -13,7 +13,7 @@ from quorate.model.call import ARGUMENT_BYTES_MAX, Balance, ContractCall
 from quorate.model.codec import encode
 from quorate.model.contract import CONTRACT_STATE_MAX, ID_BYTES, Contract, FunctionSignature
 from quorate.model.job import ResourceLimits
-from quorate.model.program import Program
+from quorate.model.program import TIER_LIMITS, Program
 from quorate.model.transaction import ContractHead
 from quorate.model.units import AMOUNT_MAX, KIB, Fuel, MicroCredits, Millis
 
@@ -53,6 +53,8 @@ def called(head: ContractHead, function: str, arguments: tuple[Value, ...], depo
     data = encode(arguments_value(arguments))
     if len(data) > ARGUMENT_BYTES_MAX:
         raise TooLarge(f"{len(data)} bytes", field="arguments", limit=f"{ARGUMENT_BYTES_MAX} bytes")
+    # Bytecode has no tier, and as long as a program of the larger one.
+    _, _, run_ms = TIER_LIMITS.get(contract.wasm_tier, TIER_LIMITS["full"])
     return Called(
         program=contract.called(function),
         call=_on_head(head, deposit_micro),
@@ -60,7 +62,7 @@ def called(head: ContractHead, function: str, arguments: tuple[Value, ...], depo
         limits=ResourceLimits(
             memory_bytes=max(MEMORY_BYTES_MIN, contract.max_memory_bytes),
             fuel=Fuel(min(cycles or CYCLES_DEFAULT, contract.max_cycles)),
-            run_ms=Millis(30_000),
+            run_ms=Millis(run_ms),
             output_bytes=OUTPUT_BYTES,
         ),
     )

@@ -49,17 +49,19 @@ from quorate.node.config import home_folder, load_genesis
 
 WAIT_MS = 10_000
 COLLUDERS_PER_MILLE = 200
+USER = "client"
+"""Whose keys are used where nobody is named."""
 Home = str | PathLike[str] | None
 
 T = TypeVar("T")
 
 
-async def aconnect(home: Home = None) -> Client:
-    """The client of the network under `home` (default: QUORATE_HOME). Raises NoNetwork, MissingKey, or PolicyRefused
-    for a strange door."""
+async def aconnect(home: Home = None, user: str = USER) -> Client:
+    """The client of the network under `home` (default: QUORATE_HOME), for the user whose keys are in its folder `user`.
+    Raises NoNetwork, MissingKey, or PolicyRefused for a strange door."""
     folder = home_folder("" if home is None else str(home))
     genesis = load_genesis(folder)
-    keyring = Keyring(folder / "client")
+    keyring = Keyring(folder / user)
     notary = Notary(keyring.identity(), genesis, secrets.token_bytes)
     courier = Courier(folder / "node" / "door.sock")
     try:
@@ -70,9 +72,9 @@ async def aconnect(home: Home = None) -> Client:
     return Client(Parties(notary.network, notary.identity.node_id, node), notary, keyring, courier)
 
 
-def connect(home: Home = None) -> Quorate:
+def connect(home: Home = None, user: str = USER) -> Quorate:
     """The same client for code without asyncio."""
-    return Quorate(Path(home) if home is not None else None)
+    return Quorate(Path(home) if home is not None else None, user)
 
 
 async def _node_behind(courier: Courier, genesis: Genesis) -> NodeId:
@@ -284,12 +286,12 @@ class Quorate:
     """`Client` without asyncio: each verb runs on one background thread, so it also works inside a running event loop
     (a notebook)."""
 
-    def __init__(self, home: Path | None) -> None:
+    def __init__(self, home: Path | None, user: str = USER) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="quorate client", daemon=True)
         self._thread.start()
         try:
-            self._client = self._run(aconnect(home))
+            self._client = self._run(aconnect(home, user))
         except BaseException:
             self._stop()
             raise

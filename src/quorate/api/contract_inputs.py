@@ -6,7 +6,15 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quorate.errors import InvalidField, MalformedBytes, TooLarge, UnknownFunction, UnreadableFile, WrongArguments
+from quorate.errors import (
+    BadContract,
+    InvalidField,
+    MalformedBytes,
+    TooLarge,
+    UnknownFunction,
+    UnreadableFile,
+    WrongArguments,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +26,7 @@ if TYPE_CHECKING:
 
 FILE_BYTES_MAX = 32 << 20
 SOURCE_SUFFIX = ".py"
+WASM_MAGIC = b"\0asm"
 NO_ONE = "0x" + bytes(16).hex()
 _NUMBER = re.compile(r"-?[0-9]{1,19}")
 _HEX = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
@@ -51,10 +60,19 @@ def write_file(file: Path, data: bytes) -> None:
 
 
 def load_contract(file: Path) -> Contract:
-    """The contract in a container. Raises BadContract."""
+    """The contract in a container. Raises BadContract, for a WebAssembly contract too: foreign machine code runs in
+    jailed workers only, and no command of this machine alone has one."""
     from quorate.execute.bytecode.verify import load
 
-    return load(read_file(file))
+    program = read_file(file)
+    if program.startswith(WASM_MAGIC):
+        raise BadContract(
+            f"{file} is a WebAssembly contract; those run on the nodes of a network",
+            field="file",
+            limit="a container",
+            fix=f"quorate contract deploy {file}, then quorate contract call; or build it without --wasm",
+        )
+    return load(program)
 
 
 def load_or_compile(file: Path) -> Contract:

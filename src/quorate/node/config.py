@@ -3,7 +3,7 @@
 QUORATE_HOME/
   network.cbor              the genesis; its digest is the network id
   authority.pem             the network's certificate authority (its key, authority.key, is needed only to admit nodes)
-  client/                   the user's identity key and one key file per job
+  client/                   the user's identity key and one key file per job (client-2/ ... of further users)
   node/                     the requester's node, with its door (door.sock)
   sequencer/  provider-1/   one folder for each further process: keys, certificate, store, blobs, log
 """

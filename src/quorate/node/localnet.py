@@ -81,6 +81,17 @@ class ProcessStatus(NamedTuple):
     memory_kib: int
 
 
+class Founding(NamedTuple):
+    """What a new network is made with; one that is there already keeps what it has. Each user has an account."""
+
+    windows: Windows = WINDOWS
+    epoch_ms: int = EPOCH_MS
+    users: int = 1
+
+
+FOUNDING = Founding()
+
+
 class LocalNet(NamedTuple):
     """A running network: its id, its processes, the path of the requester's door."""
 
@@ -95,10 +106,10 @@ def up(
     *,
     progress: Callable[[str], None] = lambda line: None,
     wire_log: bool = False,
-    windows: Windows = WINDOWS,
+    founding: Founding = FOUNDING,
 ) -> LocalNet:
-    """Starts the network under `home`, making its keys and genesis (with these windows) first if there are none.
-    Returns when every provider's offer stands."""
+    """Starts the network under `home`, making its keys and genesis first if there are none. Returns when every
+    provider's offer stands."""
     check_socket_path(home)
     if any(process.alive for process in status(home)):
         raise NetworkRunning(f"the network under {home} is running", field="QUORATE_HOME", fix="quorate localnet down")
@@ -107,7 +118,7 @@ def up(
         made = (home / "network.cbor").exists()
     if not made:
         progress("making keys and the genesis")
-        _create_whole(home, names, windows)
+        _create_whole(home, names, founding)
     names = _existing(home)
     configs = _configure(home, names, wire_log=wire_log)
     progress(f"starting {len(configs)} processes")
@@ -124,7 +135,7 @@ def up(
     return LocalNet(value_digest(load_genesis(home)), processes, home / "node" / "door.sock")
 
 
-def _create_whole(home: Path, names: list[str], windows: Windows) -> None:
+def _create_whole(home: Path, names: list[str], founding: Founding) -> None:
     """A whole network or none: what an interrupted creation has made so far is of no use, so it is removed."""
     if _has_parts(home):
         raise PolicyRefused(
@@ -134,7 +145,7 @@ def _create_whole(home: Path, names: list[str], windows: Windows) -> None:
         )
     try:
         with _disk_errors(home):
-            create(home, names, windows)
+            create(home, names, founding)
     except BaseException:
         _purge(home)
         raise
@@ -173,18 +184,20 @@ def check_socket_path(home: Path) -> None:
         )
 
 
-def create(home: Path, names: list[str], windows: Windows = WINDOWS) -> Genesis:
-    """Keys, certificates and the genesis of a new network. The client's identity owns the first credits."""
+def create(home: Path, names: list[str], founding: Founding = FOUNDING) -> Genesis:
+    """Keys, certificates and the genesis of a new network. The first credits are the users': each has the same, and
+    its own folder with its own key, `client`, `client-2` and so on."""
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     now = Millis(time.time_ns() // 1_000_000)
     lifetime = Lifetime(now, Millis(VALID_MS))
     authority = Authority.create(f"quorate {home.name}", lifetime, os.urandom)
     write_secret(home / "authority.key", authority.key_pem)
     (home / "authority.pem").write_bytes(authority.certificate_pem)
-    identities = {name: Identity.generate(DEFAULT_SUITE, os.urandom) for name in ("client", *names)}
+    clients = ["client", *(f"client-{number}" for number in range(2, founding.users + 1))]
+    identities = {name: Identity.generate(DEFAULT_SUITE, os.urandom) for name in (*clients, *names)}
     for name, identity in identities.items():
         write_secret(home / name / "identity.key", identity.to_bytes())
-        if name != "client":
+        if name not in clients:
             key = TlsKey.generate(os.urandom)
             write_secret(home / name / "tls.key", key.to_pem())
             certificate = authority.issue(identity.node_id, key.public_pem, lifetime, os.urandom)
@@ -192,12 +205,12 @@ def create(home: Path, names: list[str], windows: Windows = WINDOWS) -> Genesis:
         if name.startswith("provider"):
             write_secret(home / name / "seal.key", SealKey.generate(os.urandom).to_bytes())
             write_secret(home / name / "artefact.key", os.urandom(32))
-    genesis = _genesis(home.name, identities, now, windows)
+    genesis = _genesis(home.name, identities, now, founding)
     (home / "network.cbor").write_bytes(encode(genesis))
     return genesis
 
 
-def _genesis(name: str, identities: dict[str, Identity], now: Millis, windows: Windows) -> Genesis:
+def _genesis(name: str, identities: dict[str, Identity], now: Millis, founding: Founding) -> Genesis:
     accounts = []
     for role, identity in identities.items():
         if role == "sequencer":
@@ -207,12 +220,12 @@ def _genesis(name: str, identities: dict[str, Identity], now: Millis, windows: W
             Account(
                 bundle=identity.bundle,
                 role="provider" if provider else "node" if role == "node" else "requester",
-                balance_micro=MicroCredits(CREDITS_MICRO if role == "client" else 0),
+                balance_micro=MicroCredits(CREDITS_MICRO if role.startswith("client") else 0),
                 stake_micro=MicroCredits(STAKE_MICRO if provider else 0),
             )
         )
     return Genesis(
-        epoch_ms=EPOCH_MS,
+        epoch_ms=founding.epoch_ms,
         name=name[:64] or "quorate",
         ledger=(identities["sequencer"].bundle,),
         suites=(str(DEFAULT_SUITE),),
@@ -224,7 +237,7 @@ def _genesis(name: str, identities: dict[str, Identity], now: Millis, windows: W
             program_bytes=16 * MIB,
             replicas=15,
         ),
-        windows=windows,
+        windows=founding.windows,
         bond_micro=MicroCredits(BOND_MICRO),
         threshold=(7, 10),
         reputation_gate=200,
@@ -415,7 +428,8 @@ def _signal(process: Process, number: signal.Signals) -> None:
 
 def _purge(home: Path) -> None:
     """Only what a network made; a folder with anything else in it stays."""
-    for name in ("client", *_existing(home)):
+    others = (path.name for path in home.glob("client-*"))
+    for name in ("client", *others, *_existing(home)):
         shutil.rmtree(home / name, ignore_errors=True)
     for name in ("network.cbor", "authority.pem", "authority.key", RECORD):
         (home / name).unlink(missing_ok=True)

@@ -118,6 +118,16 @@ def test_one_source_is_built_as_webassembly_too(run: Cli, tmp_path: Path) -> Non
     assert not (tmp_path / "naming.mhb").exists()
 
 
+def test_a_webassembly_contract_is_not_run_outside_of_a_worker(run: Cli, tmp_path: Path) -> None:
+    module = tmp_path / "naming.wasm"
+    source = str(ROOT / "contracts" / "naming" / "naming.py")
+    assert run("contract", "build", source, "--wasm", "--out", str(module)).code == 0
+    for words in (("run", str(module), "resolve", "--arg", "name=maryam"), ("disasm", str(module))):
+        done = run("contract", *words)
+        assert done.code == 45
+        assert "quorate contract deploy" in done.err
+
+
 def test_what_webassembly_has_no_import_for_is_refused_with_its_line(run: Cli, tmp_path: Path) -> None:
     source = tmp_path / "lottery.py"
     source.write_text(
