@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 FILE_BYTES_MAX = 32 << 20
 SOURCE_SUFFIX = ".py"
-WASM_MAGIC = b"\0asm"
 NO_ONE = "0x" + bytes(16).hex()
 _NUMBER = re.compile(r"-?[0-9]{1,19}")
 _HEX = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
@@ -63,6 +62,7 @@ def load_contract(file: Path) -> Contract:
     """The contract in a container. Raises BadContract, for a WebAssembly contract too: foreign machine code runs in
     jailed workers only, and no command of this machine alone has one."""
     from quorate.execute.bytecode.verify import load
+    from quorate.execute.declared import WASM_MAGIC
 
     program = read_file(file)
     if program.startswith(WASM_MAGIC):

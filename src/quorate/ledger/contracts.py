@@ -82,8 +82,9 @@ def balance_of(state: State, account: bytes) -> int | None:
     return found.balance_micro if found else state.contracts[Digest(key)].balance_micro
 
 
-def head_of(state: State, contract: Digest, accounts: Sequence[bytes]) -> ContractHead:
-    """The ledger's answer to whoever means to call `contract`."""
+def head_of(state: State, time_ms: int, contract: Digest, accounts: Sequence[bytes]) -> ContractHead:
+    """The ledger's answer at `time_ms` to whoever means to call `contract`. A quiet ledger makes no blocks: the epoch
+    of its last one may be long over, and a call that names that one would be refused."""
     record = state.contracts.get(contract)
     head = _head(record) if record else None
     amounts = {account: balance_of(state, account) for account in sorted(set(accounts))}
@@ -96,7 +97,7 @@ def head_of(state: State, contract: Digest, accounts: Sequence[bytes]) -> Contra
             for account, amount in amounts.items()
             if amount is not None
         ),
-        epoch=epoch_of(state, state.time_ms),
+        epoch=epoch_of(state, max(time_ms, state.time_ms)),
         height=state.height,
     )
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import logging
 
-import msgspec
-
 from quorate.crypto.signing import Identity
 from quorate.errors import BadSignature
 from quorate.ledger.archive import Archive, put_away, rows
@@ -27,14 +25,14 @@ from quorate.ledger.blocks import (
     replay,
 )
 from quorate.ledger.call import KINDS, AuthenticatedTx, read_transaction
-from quorate.ledger.contracts import epoch_of, head_of
+from quorate.ledger.contracts import head_of
 from quorate.model.agreement import EscrowOpened
 from quorate.model.codec import Value, decode, encode, noun
 from quorate.model.evidence import Signed
 from quorate.model.ledger_events import Registered, WindowsOpened
 from quorate.model.network import Genesis
 from quorate.model.settlement import Settlement
-from quorate.model.transaction import AskContract, AskStanding, ContractHead, Standing, StandingEntry
+from quorate.model.transaction import AskContract, AskStanding, Standing, StandingEntry
 from quorate.model.units import Digest, Millis, NodeId
 from quorate.node.nouns import EVENTS
 from quorate.node.postbox import Letter
@@ -93,15 +91,9 @@ class SequencerNode(Shell):
             decode(letter.body, AskStanding)
             turn.send(letter.sender, self._standing(), after_save=False)
         elif name == "ask_contract":
-            # After the save: a head that is told stands.
-            turn.send(letter.sender, self._head(decode(letter.body, AskContract)), after_save=True)
-
-    def _head(self, ask: AskContract) -> ContractHead:
-        """With the epoch of now. A quiet ledger makes no blocks: that of its last one may be long over, and a call that
-        names it would be refused."""
-        head = head_of(self.state, ask.contract, ask.accounts)
-        time_ms = max(self.world.clock.now_ms(), self.state.time_ms)
-        return msgspec.structs.replace(head, epoch=epoch_of(self.state, time_ms))
+            ask = decode(letter.body, AskContract)
+            head = head_of(self.state, self.world.clock.now_ms(), ask.contract, ask.accounts)
+            turn.send(letter.sender, head, after_save=True)  # a head that is told stands
 
     def _standing(self) -> Standing:
         now = self.world.clock.now_ms()

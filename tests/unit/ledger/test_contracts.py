@@ -43,14 +43,21 @@ def test_a_deployment_has_the_head_it_is_born_with(calls: Calls) -> None:
     reply = calls.world.post(calls.world.node, calls.order(deployment))
     event = decode(reply.events[0].event, Deployed)
     assert event.contract == value_digest(deployment)
-    head = head_of(calls.world.state, event.contract, ()).head
+    head = head_of(calls.world.state, calls.world.state.time_ms, event.contract, ()).head
     assert head is not None
     assert (head.state, head.version, head.balance_micro) == (BORN, 0, 0)
     assert head.holders == (calls.world.node.node_id,)
 
 
 def test_nobody_knows_a_contract_that_was_never_deployed(calls: Calls) -> None:
-    assert head_of(calls.world.state, Digest(bytes(32)), ()).head is None
+    assert head_of(calls.world.state, calls.world.state.time_ms, Digest(bytes(32)), ()).head is None
+
+
+def test_the_epoch_goes_on_while_the_ledger_is_quiet(calls: Calls, contract: Digest) -> None:
+    state = calls.world.state
+    told = head_of(state, state.time_ms, contract, ())
+    assert head_of(state, state.time_ms + 3 * state.genesis.epoch_ms, contract, ()).epoch == told.epoch + 3
+    assert head_of(state, state.time_ms - 3 * state.genesis.epoch_ms, contract, ()).epoch == told.epoch
 
 
 def test_a_settled_call_moves_the_head(calls: Calls, contract: Digest) -> None:
