@@ -20,7 +20,7 @@ from quorate.ledger.slashing import slash_stake, with_reputation
 from quorate.ledger.state import Escrow, Pending, State, credited, with_escrow
 from quorate.ledger.status import Refused, Status, refuse_if
 from quorate.model.ledger_events import WindowsOpened
-from quorate.model.settlement import Payment, ReputationEvent, Settlement
+from quorate.model.settlement import Payment, ReputationEvent
 from quorate.model.transaction import Cancel, CloseForced, Expire, Settle
 from quorate.model.units import Digest, Millis
 
