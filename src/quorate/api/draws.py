@@ -77,7 +77,9 @@ class Notary:
     def sign_jobs(self, jobs: Sequence[tuple[JobId, bytes]]) -> tuple[list[Signed], Stamp]:
         """One stamp over all `jobs`, each an id and the bytes that it is the digest of."""
         leaves = [("job", Digest(job_id)) for job_id, _ in jobs]
-        signatures = sign_batch(self.identity, self.network, leaves, [self._draw(SALT_BYTES) for _ in jobs])
+        entropy = self._draw(SALT_BYTES * len(jobs))
+        salts = [entropy[at : at + SALT_BYTES] for at in range(0, len(entropy), SALT_BYTES)]
+        signatures = sign_batch(self.identity, self.network, leaves, salts)
         stamp = signatures[0].stamp
         key = value_digest(stamp)
         signed = [
