@@ -16,6 +16,7 @@ from quorate.adapters.files import create_private_file, make_private_folder, syn
 from quorate.errors import InvalidField, MissingKey, PolicyRefused, TooLarge, UnreadableFile
 
 SECRET_BYTES_MAX = 64 * 1024
+_OPEN_AT_ONCE = 64
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 # Without O_NONBLOCK, opening a FIFO in the place of a key would wait for ever.
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -29,32 +30,45 @@ def write_secret(path: Path, secret: bytes) -> None:
 def write_secrets(folder: Path, secrets: Mapping[str, bytes]) -> None:
     """The same for several files of one folder, whose names are synced at once. After an error some of them may be
     there."""
-    path = folder
+    names = list(secrets)
     try:
         make_private_folder(folder)
-        for name, secret in secrets.items():
-            path = folder / name
-            _place(path, secret)
+        for at in range(0, len(names), _OPEN_AT_ONCE):
+            _place({name: secrets[name] for name in names[at : at + _OPEN_AT_ONCE]}, folder)
         sync_folder(folder)
+    except OSError as fault:
+        raise world_error(fault, folder, "writing") from None
+
+
+def _place(secrets: Mapping[str, bytes], folder: Path) -> None:
+    """All are written before the first is synced: the file system then has most of its work for all of them at once."""
+    written: list[tuple[Path, Path, int]] = []
+    try:
+        for name, secret in secrets.items():
+            if not 0 < len(secret) <= SECRET_BYTES_MAX:
+                raise InvalidField(f"{len(secret)} bytes", field="secret", limit=f"1 to {SECRET_BYTES_MAX} bytes")
+            beside = folder / f".{name}.{os.urandom(8).hex()}"
+            written.append((folder / name, beside, create_private_file(beside)))
+            write_all(written[-1][2], secret)
+        for path, beside, descriptor in written:
+            os.fsync(descriptor)
+            _name(beside, path)
+    finally:
+        for _, beside, descriptor in written:
+            os.close(descriptor)
+            with contextlib.suppress(OSError):
+                beside.unlink()
+
+
+def _name(beside: Path, path: Path) -> None:
+    try:
+        os.link(beside, path, follow_symlinks=False)
     except FileExistsError:
         raise PolicyRefused(
             f"{path} exists and a key is never overwritten",
             field="key",
             fix="move the old key away, or choose a new name",
         ) from None
-    except OSError as fault:
-        raise world_error(fault, path, "writing") from None
-
-
-def _place(path: Path, secret: bytes) -> None:
-    if not 0 < len(secret) <= SECRET_BYTES_MAX:
-        raise InvalidField(f"{len(secret)} bytes", field="secret", limit=f"1 to {SECRET_BYTES_MAX} bytes")
-    beside = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
-    _write_new(beside, secret)
-    try:
-        os.link(beside, path, follow_symlinks=False)
-    finally:
-        beside.unlink()
 
 
 def read_secret(path: Path) -> bytes:
@@ -74,19 +88,6 @@ def read_secret(path: Path) -> bytes:
     if len(secret) > SECRET_BYTES_MAX:
         raise TooLarge(f"{path} is too long for a key", field="key", limit=f"{SECRET_BYTES_MAX} bytes")
     return secret
-
-
-def _write_new(path: Path, secret: bytes) -> None:
-    descriptor = create_private_file(path)
-    try:
-        write_all(descriptor, secret)
-        os.fsync(descriptor)
-    except OSError:
-        with contextlib.suppress(OSError):
-            path.unlink()
-        raise
-    finally:
-        os.close(descriptor)
 
 
 def _refuse_exposed(path: Path, facts: os.stat_result) -> None:

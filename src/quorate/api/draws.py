@@ -24,7 +24,7 @@ from threading import Lock
 from typing import NamedTuple
 
 from quorate.cohort.selection import draw_order, draw_seed, reserves_for, rounds_allowed, wrapped_members
-from quorate.crypto.batch import sign_batch
+from quorate.crypto.batch import draw_salts, sign_batch
 from quorate.crypto.digests import body_digest, value_digest
 from quorate.crypto.signing import Identity, node_id
 from quorate.crypto.wrapping import check_seal_public
@@ -36,7 +36,7 @@ from quorate.model.job import Job
 from quorate.model.network import Checkpoint, Genesis
 from quorate.model.offer import Offer
 from quorate.model.policy import Proof
-from quorate.model.signature import SALT_BYTES, Stamp
+from quorate.model.signature import Stamp
 from quorate.model.submission import Draw, Draws
 from quorate.model.units import Digest, JobId, NodeId
 from quorate.node.ledger_view import check_checkpoint, check_inclusion
@@ -81,7 +81,7 @@ class Notary:
     def sign(self, noun: str, bodies: Sequence[tuple[Digest, bytes]]) -> tuple[list[Signed], Stamp]:
         """One stamp over all `bodies`, each with its digest under `noun`."""
         leaves = [(noun, key) for key, _ in bodies]
-        signatures = sign_batch(self.identity, self.network, leaves, [self._draw(SALT_BYTES) for _ in bodies])
+        signatures = sign_batch(self.identity, self.network, leaves, draw_salts(self._draw, len(bodies)))
         stamp = signatures[0].stamp
         key = value_digest(stamp)
         signed = [

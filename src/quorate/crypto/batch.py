@@ -8,7 +8,7 @@ stamp, signature bytes included: an altered stamp is verified anew and refused.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from quorate.crypto import merkle
@@ -35,6 +35,12 @@ class SuitePolicy:
 def leaf_digest(salt: bytes, noun: str, body: Digest) -> Digest:
     """The leaf of one value. Two different leaves of one signer for one place in the protocol are equivocation."""
     return digest("leaf", salt, noun.encode(), body)
+
+
+def draw_salts(draw: Callable[[int], bytes], count: int) -> list[bytes]:
+    """Salts for `count` leaves, drawn at once: `draw` gives as many bytes of fresh entropy as it is asked for."""
+    entropy = draw(SALT_BYTES * count)
+    return [entropy[at : at + SALT_BYTES] for at in range(0, len(entropy), SALT_BYTES)]
 
 
 def sign_batch(

@@ -148,11 +148,15 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
         return decode(self.settlement.event, Settlement) if self.settlement else None
 
     def cohort_salt(self, number: int) -> Digest:
-        return digest("cohort-salt", self.secret, number.to_bytes(4, "big"))
+        return cohort_salt(self.secret, number)
 
     @property
     def audit_seed(self) -> Digest:
         return digest("audit-secret", self.secret, self.job_id)
+
+
+def cohort_salt(secret: bytes, number: int) -> Digest:
+    return digest("cohort-salt", secret, number.to_bytes(4, "big"))
 
 
 @lru_cache(maxsize=1024)

@@ -3,8 +3,10 @@ when they are said."""
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from quorate.crypto.digests import digest
-from quorate.jobs.state import JobState, Round
+from quorate.jobs.state import JobState, Round, cohort_salt
 from quorate.model.assignment import Assignment, CancelOrder
 from quorate.model.claim import DeliveryAck, Opening
 from quorate.model.codec import Value
@@ -14,15 +16,21 @@ from quorate.model.units import Digest, NodeId
 def assignment(state: JobState, current: Round, member: NodeId) -> Assignment:
     """The same bytes each time it is said: nothing in it depends on when."""
     wrap = next((wrap.sealed for wrap in state.wraps if wrap.member == member), b"")
-    drawn = [slot.member for slot in current.slots[: current.drawn]]
+    drawn = tuple(slot.member for slot in current.slots[: current.drawn])
     return Assignment(
         network=state.terms.network,
         agreement=state.agreement_id,
         round=current.number,
         member=member,
-        cohort=digest("cohort", state.cohort_salt(current.number), *drawn),
+        cohort=_cohort(state.secret, current.number, drawn),
         wrap=wrap,
     )
+
+
+@lru_cache(maxsize=1024)
+def _cohort(secret: bytes, number: int, drawn: tuple[NodeId, ...]) -> Digest:
+    """The commitment to a round's cohort. Remembered, because assignments are made anew whenever they are compared."""
+    return digest("cohort", cohort_salt(secret, number), *drawn)
 
 
 def openings(current: Round) -> dict[NodeId, Opening]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from quorate.crypto.digests import digest, value_digest
+from quorate.crypto.digests import digest, remembered_digest
 from quorate.market.book import Listing
 from quorate.market.pricing import places, price_at_most, term_ms_least
 from quorate.model.agreement import Agreement, LedgerTrust, Roster, RosterEntry
@@ -351,7 +351,7 @@ def _agreement(request: Request, listings: Sequence[Listing], roster: Roster, te
         job=request.job_id,
         requester=core.requester,
         node=request.node,
-        roster=value_digest(roster),
+        roster=remembered_digest(roster),
         proof=core.proof,
         rounds=terms.rounds,
         reserves=min(width, operators(listings) - terms.rounds * width),

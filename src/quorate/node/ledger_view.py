@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
 
-from quorate.crypto.merkle import verify
+from quorate.crypto.merkle import Known, top, verify_known
 from quorate.crypto.signing import node_id
 from quorate.errors import BadSignature
 from quorate.ledger.journal import event_leaf
@@ -14,10 +15,11 @@ from quorate.model.codec import Value, decode
 from quorate.model.evidence import Proven, Signed
 from quorate.model.network import Checkpoint, Genesis
 from quorate.model.transaction import OpenEscrow
-from quorate.model.units import Millis, NodeId
+from quorate.model.units import Digest, Millis, NodeId
 from quorate.node.postbox import Postbox
 
 RESEND_MS = 1_500
+CHECKPOINTS_MAX = 64
 
 
 class Pending(NamedTuple):
@@ -51,6 +53,16 @@ def check_proven(proven: Proven, genesis: Genesis, postbox: Postbox) -> Checkpoi
 
 
 def check_checkpoint(signed: Signed, genesis: Genesis, postbox: Postbox) -> Checkpoint:
+    """All events of a block come under one checkpoint: `postbox` remembers those that stood."""
+    checkpoint = postbox.checkpoints.get(signed)
+    if checkpoint is None:
+        checkpoint = postbox.checkpoints[signed] = _checked(signed, genesis, postbox)
+        if len(postbox.checkpoints) > CHECKPOINTS_MAX:
+            postbox.checkpoints.popitem(last=False)
+    return checkpoint
+
+
+def _checked(signed: Signed, genesis: Genesis, postbox: Postbox) -> Checkpoint:
     if signed.signer not in {node_id(bundle) for bundle in genesis.ledger}:
         raise BadSignature("not a key of the ledger", field="checkpoint")
     if signed.noun != "checkpoint":
@@ -63,4 +75,11 @@ def check_checkpoint(signed: Signed, genesis: Genesis, postbox: Postbox) -> Chec
 
 
 def check_inclusion(proven: Proven, checkpoint: Checkpoint) -> None:
-    verify(checkpoint.root, event_leaf(proven.event), proven.index, checkpoint.size, proven.path)
+    known = _known(checkpoint.root, checkpoint.size)
+    verify_known(known, event_leaf(proven.event), proven.index, checkpoint.size, proven.path)
+
+
+@lru_cache(maxsize=16)
+def _known(root: Digest, size: int) -> Known:
+    """What was seen of the log under one checkpoint: its events share most of their paths."""
+    return {top(size): root}

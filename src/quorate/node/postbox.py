@@ -13,14 +13,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from quorate.crypto.batch import SuitePolicy, Verifier, sign_batch
+from quorate.crypto.batch import SuitePolicy, Verifier, draw_salts, sign_batch
 from quorate.crypto.digests import body_digest, value_digest
 from quorate.crypto.signing import Identity, check_bundle, node_id
 from quorate.errors import BadSignature, MalformedBytes
 from quorate.model.codec import Value, decode, encode, noun
 from quorate.model.evidence import Envelope, Hello, Leaf, Plain, Signed, quoted
 from quorate.model.identity import KeyBundle
-from quorate.model.signature import SALT_BYTES, Signature, Stamp
+from quorate.model.network import Checkpoint
+from quorate.model.signature import Signature, Stamp
 from quorate.model.units import Digest, NodeId
 from quorate.node.nouns import PLAIN
 
@@ -119,7 +120,8 @@ class Directory(Mapping[NodeId, KeyBundle]):
 
 
 class Postbox:
-    """Signs for one identity, verifies for one network."""
+    """Signs for one identity, verifies for one network. `checkpoints` are those of the ledger that `ledger_view` has
+    checked here."""
 
     def __init__(
         self,
@@ -135,15 +137,15 @@ class Postbox:
         self.stamps = stamps
         self._draw = draw
         self._verifier = Verifier(directory, network, SuitePolicy())
+        self.checkpoints: OrderedDict[Signed, Checkpoint] = OrderedDict()
 
     def sign(self, values: Sequence[Value]) -> list[Signed]:
         """One stamp over `values`, each as evidence of its own."""
         if not values:
             return []
         bodies = [(noun(value), encode(value)) for value in values]
-        salts = [self._draw(SALT_BYTES) for _ in bodies]
         leaves = [(name, body_digest(name, body)) for name, body in bodies]
-        signatures = sign_batch(self.identity, self.network, leaves, salts)
+        signatures = sign_batch(self.identity, self.network, leaves, draw_salts(self._draw, len(bodies)))
         stamp = self.stamps.add(signatures[0].stamp)
         return [
             Signed(

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -211,7 +212,7 @@ class ProviderNode(PostingShell):
                 self._done.popitem(last=False)
         else:
             self.leases[key] = state
-        self.timers.set(key, lease.deadline(state))
+        turn.due[key] = partial(lease.deadline, state)
 
     def tick(self, key: bytes, turn: Turn) -> None:
         if key == POST_TIMER:
@@ -222,7 +223,7 @@ class ProviderNode(PostingShell):
             self._step(key, lease.Tick(), turn)
             state = self.leases.get(key)
             if state is not None:
-                self.timers.set(key, lease.deadline(state))
+                turn.due[key] = partial(lease.deadline, state)
 
     # Effects
 

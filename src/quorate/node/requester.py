@@ -35,6 +35,7 @@ from quorate.jobs.state import (
     Tick,
     Wrap,
     Wrapped,
+    job_of,
 )
 from quorate.model.agreement import EscrowOpened
 from quorate.model.assignment import Brief
@@ -160,7 +161,7 @@ class RequesterNode(PostingShell):
         if save:
             turn.save("job", state.job_id, pack(state))
         self._live(state)
-        self.timers.set(state.job_id, lifecycle.deadline(state))
+        turn.due[state.job_id] = partial(lifecycle.deadline, state)
         if state.stage == "done":
             self.jobs.pop(state.job_id, None)
             self._agreements.pop(state.job_id, None)
@@ -189,8 +190,11 @@ class RequesterNode(PostingShell):
         self._step(job_id, Tick(self.heard), turn)
         state = self.jobs.get(job_id)
         if state is not None:
-            due = lifecycle.deadline(state)
-            self.timers.set(key, Millis(max(due, self.now() + 50)) if due is not None else None)
+            turn.due[key] = partial(self._not_at_once, state)
+
+    def _not_at_once(self, state: JobState) -> Millis | None:
+        due = lifecycle.deadline(state)
+        return Millis(max(due, self.now() + 50)) if due is not None else None
 
     def _carry_out(self, job_id: JobId, effects: tuple[Effect, ...], turn: Turn) -> None:
         kept = {EMPTY_BLOB}
@@ -314,7 +318,7 @@ class RequesterNode(PostingShell):
 
     def _admitted(self, order: Order) -> Job:
         self.postbox.verify(order.job)
-        job = decode(order.job.body, Job)
+        job = job_of(order.job.body)
         if order.job.noun != "job" or order.job.signer != job.core.requester:
             raise InvalidField("not signed by the requester it names", field="requester")
         if job.core.node != self.node_id:

@@ -54,8 +54,8 @@ class World(NamedTuple):
 
 class Turn:
     """What one turn gathers: blobs and rows to save, letters to send now and after the save, wishes of machines to post
-    to the ledger, and work to begin after it. `signed` listeners are given the evidence by the identity of its
-    value."""
+    to the ledger, and work to begin after it. `signed` listeners are given the evidence by the identity of its value;
+    `due` says when a machine that moved wants its next tick, asked once the turn is over."""
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, bytes], bytes | None] = {}
@@ -68,6 +68,7 @@ class Turn:
         self.after: list[Callable[[], Awaitable[None] | None]] = []
         self.blobs: list[bytes] = []
         self.failed: list[Callable[[QuorateError], None]] = []
+        self.due: dict[bytes, Callable[[], Millis | None]] = {}
 
     def save(self, kind: str, key: bytes, value: bytes | None) -> None:
         self.rows[(kind, key)] = value
@@ -241,6 +242,8 @@ class Shell:
             for work in batch:
                 work(turn)
             self.end_of_turn(turn)
+            for key, due in turn.due.items():
+                self.timers.set(key, due())
             self._post_now(turn)
             if turn.rows:
                 turn.rows = self._riders | turn.rows

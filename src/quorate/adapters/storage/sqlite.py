@@ -10,6 +10,10 @@ A save that is still queued is not seen: await it before reading it back.
 Under a busy event loop each return from SQLite into Python costs up to one switch interval of the interpreter (5 ms),
 so a group is written with as few calls as possible: usually one statement, which is its own transaction and takes the
 write lock at its start, as BEGIN IMMEDIATE does for the larger groups.
+
+Rows lie in the order in which they were first saved, and an index leads to them. Keys are digests: in the order of
+their keys each row would dirty a page of its own, while those of jobs that are under way together share pages
+(measured: a third fewer writes, a fifth of the reads, 0.15 to 0.25 ms less processor time a job in each node).
 """
 
 from __future__ import annotations
@@ -55,8 +59,7 @@ _SCHEMA = (
     f"PRAGMA application_id={APPLICATION_ID}",
     "CREATE TABLE schema (version INTEGER NOT NULL)",
     f"INSERT INTO schema VALUES ({SCHEMA_VERSION})",
-    "CREATE TABLE rows (kind TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (kind, key))"
-    " WITHOUT ROWID",
+    "CREATE TABLE rows (kind TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (kind, key))",
 )
 _LOAD = "SELECT value FROM rows WHERE kind = ? AND key = ?"
 _SCAN = "SELECT key, value FROM rows WHERE kind = ? AND key > ? ORDER BY key LIMIT ?"
