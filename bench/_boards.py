@@ -95,6 +95,6 @@ def figures(requests: dict[str, bytes]) -> dict[str, Any]:
             if board == "rv32" and shutil.which("qemu-system-riscv32") is not None:
                 found |= instructions(folder, requests)
     if found:
-        found["cells_bytes_of_a_small_contract"] = CELL_BYTES * SMALL_CELLS
+        found["cells_bytes_of_a_small_contract"] = CELL_BYTES * (SMALL_CELLS + 1)
         found["boards"] = EMULATED
     return found

@@ -1,9 +1,11 @@
 """Contracts translated to WebAssembly, with exact cycles, against the same algorithms in C by the system's compiler at
--O2: an arithmetic loop, a sieve and a recursion, in one run.
+-O2: an arithmetic loop, a sieve and a recursion, in one run. And against revm, through pyrevm, with the three programs
+of `contracts.py`.
 
 Both sides run in this process and alternate; each pair gives a ratio of processor time of this thread, and the median
 ratio is the figure. A run of a contract includes its fresh store. Without a C compiler the ratios are left out with the
-reason, and the speeds of the contracts are still printed.
+reason, and the speeds of the contracts are still printed; likewise without pyrevm. Both sides of `revm_ratio` are the
+least processor time of several runs, and a run of ours includes its fresh store.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from _machine import facts
-from _peers import Missing
+from _peers import Missing, installed
+from contracts import PROGRAMS as PROGRAMS_FOR_REVM
 
 from quorate.execute.bytecode.assembler import assemble
 from quorate.execute.bytecode.host import Call, Context, Outcome, Status
@@ -33,6 +36,8 @@ from quorate.execute.wasm.wasmtime_engine import wasmtime_version
 ROOT = Path(__file__).resolve().parent.parent
 KERNELS = ROOT / "bench" / "peers" / "kernels.c"
 PAIRS = 9
+REVM_RUNS, REVM_GOAL = 5, 10.0
+REVM_ARGUMENTS = {"loop": 3_000_000, "sieve": 60_000, "fib": 29}
 NOWHERE = Context.of(bytes(16), bytes(16))
 
 LOOP = """
@@ -208,6 +213,23 @@ def measured(name: str, kernel: Kernel, library: ctypes.CDLL | None) -> dict[str
     return figures
 
 
+def beside_revm() -> tuple[dict[str, Any], str]:
+    """revm's time by ours, and pyrevm's version. Raises Missing."""
+    peers = installed()
+    words = [f"{name}={argument}" for name, argument in REVM_ARGUMENTS.items()]
+    theirs = peers.run("revm_contracts", REVM_RUNS, *words)
+    figures: dict[str, Any] = {}
+    for name, argument in REVM_ARGUMENTS.items():
+        run = translated(TranslationEngine(), name, Kernel(PROGRAMS_FOR_REVM[name][0], argument, 0))
+        least = min(timed(run)[0] for _ in range(REVM_RUNS))
+        assert run().results == (theirs[f"{name}_answer"],), "the two sides disagree"
+        figures[f"{name}_beside_revm_ms"] = round(1000 * least, 3)
+        figures[f"{name}_revm_ms"] = round(1000 * theirs[f"{name}_s"], 3)
+        figures[f"{name}_revm_ratio"] = round(theirs[f"{name}_s"] / least, 1)
+        figures[f"{name}_revm_ratio_goal_min"] = REVM_GOAL
+    return figures, peers.versions["pyrevm"]
+
+
 def main() -> None:
     (ROOT / "build").mkdir(exist_ok=True)
     missing: dict[str, str] = {}
@@ -222,6 +244,11 @@ def main() -> None:
             figures |= measured(name, kernel, library)
         machine = facts(Path(folder))
     peers = {"wasmtime": wasmtime_version()} | ({"cc": compiler} if compiler else {})
+    try:
+        beside, peers["pyrevm"] = beside_revm()
+        figures |= beside
+    except Missing as reason:
+        missing["pyrevm"] = str(reason)
     print(json.dumps({"figures": figures, "machine": machine, "peers": peers, "missing": missing}))
 
 

@@ -93,14 +93,14 @@ static const uint8_t *run_in(const mhr_contract *contract, question *the, uint8_
 {
     mhr_room room;
     mhr_outcome outcome;
-    uint32_t cells = contract->max_cells * (uint32_t)sizeof(int64_t), memory = (contract->max_memory + 7u) & ~7u;
+    uint32_t cells = (contract->max_cells + MHR_CELLS_BELOW) * (uint32_t)sizeof(int64_t), memory = (contract->max_memory + 7u) & ~7u;
     uint64_t wanted = (uint64_t)cells + memory + FLAT_ANSWER_BYTES;
     uint8_t *at;
     if (wanted > area_bytes)
         return ask_for(area, wanted + wanted / 8);
     at = area + cells + memory;
     room.cells = (int64_t *)(void *)area;
-    room.cell_count = contract->max_cells;
+    room.cell_count = contract->max_cells + MHR_CELLS_BELOW;
     room.memory = area + cells;
     room.memory_bytes = contract->max_memory;
     room.journal = at + FLAT_ANSWER_BYTES;

@@ -1,7 +1,7 @@
 /* Loader, verifier and interpreter of the contract machine. Section numbers are those of docs/spec/bytecode.md.
  *
  * One file, longer than 500 lines because a device takes the machine in as one piece and the interpreter's loop is one
- * function: compilers keep its five registers in registers only there. Nothing here depends on the order of bytes, on
+ * function: compilers keep its four registers in registers only there. Nothing here depends on the order of bytes, on
  * alignment, on 128-bit types, or on behaviour that C99 leaves undefined.
  */
 #include "mhr.h"
@@ -898,6 +898,11 @@ static void drop_unchanged(journal *j)
 
 /* ---- Instructions that reach beyond the cells, section 6 ---- */
 
+typedef struct {
+    const uint8_t *back;
+    int64_t *locals, *stack;
+} frame;
+
 /* A run under way, but for what the interpreter's loop holds itself. */
 typedef struct {
     const mhr_contract *contract;
@@ -905,6 +910,10 @@ typedef struct {
     uint8_t *memory;
     uint64_t left;
     int64_t code;
+    /* after the run: where it ended, its results from the first to the top */
+    const uint8_t *at;
+    int64_t *results, *top;
+    frame frames[DEPTH_MAX], *now;
     journal journal;
 } machine;
 
@@ -1135,8 +1144,15 @@ static int store_state(machine *m, const int64_t *cell)
     return m->context->state == NULL ? UNRESOLVED : write_state(&m->journal, key, value);
 }
 
+/* A function that is not inlined: the variables of others would crowd those of the interpreter's loop out of registers. */
+#ifdef __GNUC__
+#define APART __attribute__((noinline))
+#else
+#define APART
+#endif
+
 /* `cell` is the lowest that the instruction takes or leaves. */
-static int reach_out(machine *m, uint8_t op, int64_t *cell)
+static APART int reach_out(machine *m, uint8_t op, int64_t *cell)
 {
     switch (op) {
     case HASH:
@@ -1211,11 +1227,6 @@ static int64_t quotient(int64_t a, int64_t b)
 
 /* ---- The interpreter, section 5 ---- */
 
-typedef struct {
-    const uint8_t *back;
-    int64_t *locals, *stack;
-} frame;
-
 /* An immediate of PUSH of more than one byte. */
 static int64_t long_cell(const uint8_t *bytes)
 {
@@ -1232,39 +1243,32 @@ static int64_t long_cell(const uint8_t *bytes)
 
 static int64_t load_memory(const uint8_t *bytes, uint8_t mode)
 {
-    switch (mode) {
-    case U8:
+    if (mode < U16)
         return bytes[0];
-    case U16:
-        return load16(bytes);
-    case U32:
-        return load32_little(bytes);
-    default:
+    if (mode > U32)
         return (int64_t)load64(bytes);
-    }
+    return mode == U16 ? load16(bytes) : load32_little(bytes);
 }
 
 static void store_memory(uint8_t *bytes, uint8_t mode, uint64_t value)
 {
-    if (mode == U8) {
+    if (mode < U16) {
         bytes[0] = (uint8_t)value;
+    } else if (mode > U32) {
+        store64(bytes, value);
     } else if (mode == U16) {
         bytes[0] = (uint8_t)value;
         bytes[1] = (uint8_t)(value >> 8);
-    } else if (mode == U32) {
-        store32_little(bytes, (uint32_t)value);
     } else {
-        store64(bytes, value);
+        store32_little(bytes, (uint32_t)value);
     }
 }
 
-#define PAY(cycles)              \
-    do {                         \
-        if (left < (cycles)) {   \
-            end = MHR_OUT_OF_CYCLES; \
-            goto ended;          \
-        }                        \
-        left -= (cycles);        \
+#define PAY(cycles)       \
+    do {                  \
+        left -= (cycles); \
+        if (left < 0)     \
+            goto broke;   \
     } while (0)
 #define TRAP_UNLESS(condition, trap) \
     do {                             \
@@ -1273,239 +1277,288 @@ static void store_memory(uint8_t *bytes, uint8_t mode, uint64_t value)
             goto ended;              \
         }                            \
     } while (0)
-#define BINARY(cycles, expression) \
-    PAY(cycles);                   \
-    sp--;                          \
-    sp[-1] = (expression);         \
-    break
-#define A sp[-1]
-#define B sp[0]
+#define TARGET (m->contract->code + load16(ip + 1))
+#define BRANCH_IF(condition)                \
+    do {                                    \
+        PAY(2);                             \
+        ip = (condition) ? TARGET : ip + 3; \
+        top = *--sp;                        \
+    } while (0)
+/* `top` and what was below it, `*sp`, give the new top. */
+#define BINARY(expression) \
+    PAY(1);                \
+    sp--;                  \
+    top = (expression);    \
+    ip++;                  \
+    continue
+/* Most often a JZ follows. It is done at once, at its own price and its own place. */
+#define COMPARISON(expression) \
+    PAY(1);                    \
+    sp--;                      \
+    top = (expression);        \
+    ip++;                      \
+    if (*ip == JZ)             \
+        BRANCH_IF(top == 0);   \
+    continue
 
-/* Runs from the function's start; `locals` holds its arguments. Verification has made sure of heights, jumps and
- * immediates. Results are left from *results to *top. */
-static int interpret(machine *m, const function *first, int64_t *cells, const uint8_t **last, int64_t **results,
-                     int64_t **top)
+/* Runs from the function's start; its arguments are the first of `cells`. Verification has made sure of heights, jumps
+ * and immediates.
+ *
+ * `top` is the highest cell, whose place in memory is `sp`; what lies there is old. With an empty stack it is the last
+ * local, or the cell below all. What changes seldom is read through `m`, which leaves the registers to what each
+ * instruction changes: ip, sp, top, left. */
+static APART int interpret(machine *m, const function *first, int64_t *cells)
 {
-    frame frames[DEPTH_MAX];
-    const uint8_t *code = m->contract->code, *ip = code + first->start, *at = ip;
-    int64_t *fp = cells, *sp = cells + first->locals, *stack = sp, kept;
-    uint8_t *memory = m->memory;
-    uint64_t left = m->left, memory_end = m->contract->max_memory;
-    uint32_t depth = 1;
+    const uint8_t *ip = m->contract->code + first->start;
+    int64_t *sp = cells + first->locals - 1, top = *sp, left = (int64_t)m->left;
     int end = MHR_NO_TRAP;
+    m->now = m->frames;
+    m->now->locals = cells;
+    m->now->stack = sp + 1;
     for (;;) {
-        at = ip;
-        switch (*ip++) {
+        switch (*ip) {
         case PUSH:
             PAY(1);
-            *sp++ = *ip & 0x80 ? long_cell(ip) : (int64_t)((*ip & 0x3f) - (*ip & 0x40));
-            if (*ip++ & 0x80)
-                while (*ip++ & 0x80)
-                    continue;
-            break;
+            *sp++ = top;
+            ip++;
+            top = *ip & 0x80 ? long_cell(ip) : (int64_t)((*ip & 0x3f) - (*ip & 0x40));
+            while (*ip++ & 0x80)
+                continue;
+            continue;
         case POP:
             PAY(1);
-            sp--;
-            break;
+            top = *--sp;
+            ip++;
+            continue;
         case DUP:
             PAY(1);
-            sp[0] = sp[-1];
-            sp++;
-            break;
-        case SWAP:
+            *sp++ = top;
+            ip++;
+            continue;
+        case SWAP: {
+            int64_t under = sp[-1];
             PAY(1);
-            kept = sp[-1];
-            sp[-1] = sp[-2];
-            sp[-2] = kept;
-            break;
-        case OVER:
+            sp[-1] = top;
+            top = under;
+            ip++;
+            continue;
+        }
+        case OVER: {
+            int64_t under = sp[-1];
             PAY(1);
-            sp[0] = sp[-2];
-            sp++;
-            break;
-        case ROT:
+            *sp++ = top;
+            top = under;
+            ip++;
+            continue;
+        }
+        case ROT: {
+            int64_t third = sp[-2];
             PAY(1);
-            kept = sp[-3];
-            sp[-3] = sp[-2];
             sp[-2] = sp[-1];
-            sp[-1] = kept;
-            break;
+            sp[-1] = top;
+            top = third;
+            ip++;
+            continue;
+        }
         case ADD:
             PAY(1);
             sp--;
-            TRAP_UNLESS(add(A, B, &A), MHR_OVERFLOW);
-            break;
+            TRAP_UNLESS(add(*sp, top, &top), MHR_OVERFLOW);
+            ip++;
+            continue;
         case SUB:
             PAY(1);
             sp--;
-            TRAP_UNLESS(subtract(A, B, &A), MHR_OVERFLOW);
-            break;
+            TRAP_UNLESS(subtract(*sp, top, &top), MHR_OVERFLOW);
+            ip++;
+            continue;
         case MUL:
             PAY(2);
             sp--;
-            TRAP_UNLESS(multiply(A, B, &A), MHR_OVERFLOW);
-            break;
+            TRAP_UNLESS(multiply(*sp, top, &top), MHR_OVERFLOW);
+            ip++;
+            continue;
         case DIV:
             PAY(3);
             sp--;
-            TRAP_UNLESS(B != 0, MHR_DIVISION_BY_ZERO);
-            TRAP_UNLESS(A != INT64_MIN || B != -1, MHR_OVERFLOW);
-            A = quotient(A, B);
-            break;
+            TRAP_UNLESS(top != 0, MHR_DIVISION_BY_ZERO);
+            TRAP_UNLESS(*sp != INT64_MIN || top != -1, MHR_OVERFLOW);
+            top = quotient(*sp, top);
+            ip++;
+            continue;
         case MOD:
             PAY(3);
             sp--;
-            TRAP_UNLESS(B != 0, MHR_DIVISION_BY_ZERO);
-            A = B == -1 ? 0 : A % B;
-            break;
+            TRAP_UNLESS(top != 0, MHR_DIVISION_BY_ZERO);
+            top = top == -1 ? 0 : *sp % top;
+            ip++;
+            continue;
         case NEG:
             PAY(1);
-            TRAP_UNLESS(A != INT64_MIN, MHR_OVERFLOW);
-            A = -A;
-            break;
+            TRAP_UNLESS(top != INT64_MIN, MHR_OVERFLOW);
+            top = -top;
+            ip++;
+            continue;
         case ABS:
             PAY(1);
-            TRAP_UNLESS(A != INT64_MIN, MHR_OVERFLOW);
-            A = A < 0 ? -A : A;
-            break;
+            TRAP_UNLESS(top != INT64_MIN, MHR_OVERFLOW);
+            top = top < 0 ? -top : top;
+            ip++;
+            continue;
         case MIN:
-            BINARY(1, A < B ? A : B);
+            BINARY(*sp < top ? *sp : top);
         case MAX:
-            BINARY(1, A > B ? A : B);
+            BINARY(*sp > top ? *sp : top);
         case AND:
-            BINARY(1, A & B);
+            BINARY(*sp & top);
         case OR:
-            BINARY(1, A | B);
+            BINARY(*sp | top);
         case XOR:
-            BINARY(1, A ^ B);
+            BINARY(*sp ^ top);
         case NOT:
             PAY(1);
-            A = ~A;
-            break;
+            top = ~top;
+            ip++;
+            continue;
         case SHL:
             PAY(1);
             sp--;
-            TRAP_UNLESS(B >= 0 && B <= 63, MHR_SHIFT_RANGE);
-            A = (int64_t)((uint64_t)A << B);
-            break;
+            TRAP_UNLESS(top >= 0 && top <= 63, MHR_SHIFT_RANGE);
+            top = (int64_t)((uint64_t)*sp << top);
+            ip++;
+            continue;
         case SHR:
             PAY(1);
             sp--;
-            TRAP_UNLESS(B >= 0 && B <= 63, MHR_SHIFT_RANGE);
-            A = (int64_t)((uint64_t)A >> B);
-            break;
+            TRAP_UNLESS(top >= 0 && top <= 63, MHR_SHIFT_RANGE);
+            top = (int64_t)((uint64_t)*sp >> top);
+            ip++;
+            continue;
         case EQ:
-            BINARY(1, A == B);
+            COMPARISON(*sp == top);
         case NEQ:
-            BINARY(1, A != B);
+            COMPARISON(*sp != top);
         case LT:
-            BINARY(1, A < B);
+            COMPARISON(*sp < top);
         case GT:
-            BINARY(1, A > B);
+            COMPARISON(*sp > top);
         case LTE:
-            BINARY(1, A <= B);
+            COMPARISON(*sp <= top);
         case GTE:
-            BINARY(1, A >= B);
+            COMPARISON(*sp >= top);
         case JMP:
             PAY(2);
-            ip = code + load16(ip);
-            break;
+            ip = TARGET;
+            continue;
         case JZ:
-            PAY(2);
-            ip = *--sp == 0 ? code + load16(ip) : ip + 2;
-            break;
+            BRANCH_IF(top == 0);
+            continue;
         case JNZ:
-            PAY(2);
-            ip = *--sp != 0 ? code + load16(ip) : ip + 2;
-            break;
+            BRANCH_IF(top != 0);
+            continue;
         case CALL: {
-            function callee = function_at(m->contract, *ip);
-            int64_t *arguments = sp - callee.parameters;
+            function callee = function_at(m->contract, ip[1]);
+            int64_t *locals = sp + 1 - callee.parameters, *stack;
+            frame *now = m->now;
             PAY(5);
-            TRAP_UNLESS(depth < DEPTH_MAX, MHR_CALL_DEPTH);
-            TRAP_UNLESS((uint32_t)(arguments - cells) + callee.locals + callee.stack <= m->contract->max_cells,
+            TRAP_UNLESS(now < m->frames + DEPTH_MAX - 1, MHR_CALL_DEPTH);
+            TRAP_UNLESS((uint32_t)(locals - cells) + callee.locals + callee.stack <= m->contract->max_cells,
                         MHR_STACK_OVERFLOW);
-            frames[depth].back = ip + 1;
-            frames[depth].locals = fp;
-            frames[depth++].stack = stack;
-            fp = arguments;
-            while (sp < fp + callee.locals)
+            stack = locals + callee.locals;
+            *sp++ = top;
+            while (sp < stack)
                 *sp++ = 0;
-            stack = sp;
-            ip = code + callee.start;
-            break;
+            top = *--sp;
+            now->back = ip + 2;
+            now++;
+            now->locals = locals;
+            now->stack = stack;
+            m->now = now;
+            ip = m->contract->code + callee.start;
+            continue;
         }
-        case RET:
+        case RET: {
+            frame *now = m->now;
+            int64_t *result = now->stack, *to = now->locals;
             PAY(3);
-            if (--depth == 0)
-                goto ended;
+            *sp++ = top;
+            if (now == m->frames)
+                goto finished;
             /* the arguments, then the results, are where this function's locals were */
-            while (stack < sp)
-                *fp++ = *stack++;
-            sp = fp;
-            ip = frames[depth].back;
-            fp = frames[depth].locals;
-            stack = frames[depth].stack;
-            break;
+            while (result < sp)
+                *to++ = *result++;
+            sp = to - 1;
+            top = *sp;
+            m->now = --now;
+            ip = now->back;
+            continue;
+        }
         case HALT:
             PAY(2);
-            stack = sp;
-            goto ended;
+            m->now->stack = sp;
+            goto finished;
         case ABORT:
             PAY(2);
-            m->code = sp[-1];
+            m->code = top;
             end = MHR_ABORTED;
             goto ended;
-        case LOAD: {
-            uint8_t mode = *ip++;
-            if (mode >= LOCAL) {
+        case LOAD:
+            if (ip[1] >= LOCAL) {
                 PAY(3);
-                *sp++ = fp[mode - LOCAL];
+                *sp++ = top;
+                top = m->now->locals[ip[1] - LOCAL];
+                ip += 2;
+                continue;
+            }
+            if (ip[1] > I64)
                 break;
-            }
-            if (mode == STATE) {
-                sp -= 4;
-                goto beyond;
-            }
             PAY(3);
-            TRAP_UNLESS(in_bytes(memory_end, A, 1 << mode), MHR_MEMORY_RANGE);
-            A = load_memory(memory + A, mode);
-            break;
-        }
-        case STORE: {
-            uint8_t mode = *ip++;
-            if (mode >= LOCAL) {
+            TRAP_UNLESS(in_bytes(m->contract->max_memory, top, 1 << ip[1]), MHR_MEMORY_RANGE);
+            top = load_memory(m->memory + top, ip[1]);
+            ip += 2;
+            continue;
+        case STORE:
+            if (ip[1] >= LOCAL) {
                 PAY(3);
-                fp[mode - LOCAL] = *--sp;
+                m->now->locals[ip[1] - LOCAL] = top;
+                top = *--sp;
+                ip += 2;
+                continue;
+            }
+            if (ip[1] > I64)
                 break;
-            }
-            if (mode == STATE) {
-                sp -= 4;
-                goto beyond;
-            }
             PAY(3);
-            sp -= 2;
-            TRAP_UNLESS(in_bytes(memory_end, sp[0], 1 << mode), MHR_MEMORY_RANGE);
-            store_memory(memory + sp[0], mode, (uint64_t)sp[1]);
-            break;
-        }
+            sp--;
+            TRAP_UNLESS(in_bytes(m->contract->max_memory, *sp, 1 << ip[1]), MHR_MEMORY_RANGE);
+            store_memory(m->memory + *sp, ip[1], (uint64_t)top);
+            top = *--sp;
+            ip += 2;
+            continue;
         default:
-            sp -= EFFECTS[*at] >> 4 & 7;
-        beyond:
-            m->left = left;
-            end = reach_out(m, *at, sp);
-            left = m->left;
-            if (end != MHR_NO_TRAP)
-                goto ended;
-            sp += *at == LOAD ? 1 : EFFECTS[*at] & 15;
             break;
         }
+        /* only what reaches beyond the cells comes here */
+        int on_state = *ip == LOAD || *ip == STORE;
+        int64_t *cell = sp + 1 - (on_state ? 4 : EFFECTS[*ip] >> 4 & 7);
+        *sp = top;
+        m->left = (uint64_t)left;
+        end = reach_out(m, *ip, cell);
+        left = (int64_t)m->left;
+        if (end != MHR_NO_TRAP)
+            goto ended;
+        sp = cell + (*ip == LOAD ? 1 : EFFECTS[*ip] & 15) - 1;
+        top = *sp;
+        ip += on_state ? 2 : 1;
     }
+broke:
+    m->at = ip;
+    return MHR_OUT_OF_CYCLES;
+finished:
+    m->results = m->now->stack;
+    m->top = sp;
 ended:
-    m->left = left;
-    *last = at;
-    *results = stack;
-    *top = sp;
+    m->at = ip;
+    m->left = (uint64_t)left;
     return end;
 }
 
@@ -1605,7 +1658,7 @@ static mhr_status prepare(machine *m, const mhr_call *call, const mhr_room *room
         return MHR_NO_FUNCTION;
     if (!arguments_fit(&found, call))
         return MHR_WRONG_ARGUMENTS;
-    if (room->cell_count < the->max_cells || room->memory_bytes < the->max_memory)
+    if (room->cell_count < the->max_cells + MHR_CELLS_BELOW || room->memory_bytes < the->max_memory)
         return MHR_NO_ROOM;
     open_journal(&m->journal, room, the->max_state_size);
     if (m->context->state != NULL)
@@ -1619,14 +1672,14 @@ static mhr_status prepare(machine *m, const mhr_call *call, const mhr_room *room
         memset(m->memory, 0, the->max_memory);
     copy(m->memory, the->data, the->data_bytes);
     for (uint32_t i = 0; i < entry->locals; i++)
-        room->cells[i] = 0;
-    return place_arguments(the, call, m->memory, room->cells) ? MHR_OK : MHR_WRONG_ARGUMENTS;
+        room->cells[MHR_CELLS_BELOW + i] = 0;
+    return place_arguments(the, call, m->memory, room->cells + MHR_CELLS_BELOW) ? MHR_OK : MHR_WRONG_ARGUMENTS;
 }
 
-static void succeed(mhr_outcome *outcome, machine *m, const int64_t *results, const int64_t *top)
+static void succeed(mhr_outcome *outcome, machine *m)
 {
-    for (; results < top; results++)
-        outcome->results[outcome->result_count++] = *results;
+    for (const int64_t *result = m->results; result < m->top; result++)
+        outcome->results[outcome->result_count++] = *result;
     drop_unchanged(&m->journal);
     outcome->records_bytes = m->journal.used;
 }
@@ -1636,8 +1689,6 @@ void mhr_run(mhr_outcome *outcome, const mhr_contract *contract, const mhr_call 
 {
     machine m;
     function entry;
-    const uint8_t *last;
-    int64_t *results, *top;
     uint64_t limit = call->cycles_max < contract->max_cycles ? call->cycles_max : contract->max_cycles;
     int end;
     memset(outcome, 0, sizeof *outcome);
@@ -1649,12 +1700,12 @@ void mhr_run(mhr_outcome *outcome, const mhr_contract *contract, const mhr_call 
     outcome->status = prepare(&m, call, room, &entry);
     if (outcome->status != MHR_OK)
         return;
-    end = interpret(&m, &entry, room->cells, &last, &results, &top);
-    outcome->pc = (uint32_t)(last - contract->code);
+    end = interpret(&m, &entry, room->cells + MHR_CELLS_BELOW);
+    outcome->pc = (uint32_t)(m.at - contract->code);
     outcome->cycles = end == MHR_OUT_OF_CYCLES ? limit : limit - m.left;
     outcome->code = m.code;
     if (end == MHR_NO_TRAP) {
-        succeed(outcome, &m, results, top);
+        succeed(outcome, &m);
     } else if (end == UNRESOLVED || end == NO_ROOM) {
         outcome->status = end == UNRESOLVED ? MHR_UNRESOLVED : MHR_NO_ROOM;
     } else {

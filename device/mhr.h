@@ -64,8 +64,9 @@ typedef struct {
     int64_t epoch;
 } mhr_context;
 
-/* Memory for one run. `cells` and `memory` hold at least what the contract declares. The journal keeps outputs and
- * changes of state; how much it needs depends on the run. */
+/* Memory for one run. `cells` and `memory` hold at least what the contract declares, `cells` MHR_CELLS_BELOW more. The
+ * journal keeps outputs and changes of state; how much it needs depends on the run. */
+#define MHR_CELLS_BELOW 1u
 typedef struct {
     int64_t *cells;
     uint8_t *memory, *journal;

@@ -24,7 +24,6 @@ from quorate.model.units import MIB
 
 ENVIRONMENT_DEFAULT = {"LANG": "C.UTF-8", "TZ": "UTC", "PATH": "/usr/bin:/bin"}
 COMMAND_DEFAULT = (sys.executable, "-I", "-B", "-m", "quorate.execute.worker")
-READ_BYTES = MIB
 SEND_BUFFER_BYTES = MIB
 
 
@@ -108,9 +107,10 @@ class Child:
         """The return code once gone; negative for a signal."""
         return self._process.returncode or 0
 
-    def send(self, frame: frames.Frame) -> None:
-        """Hands `frame` over; what the socket does not take at once follows when it can."""
-        data = frames.encode(frame)
+    def send(self, *orders: frames.Frame) -> None:
+        """Hands them over at once, so that the worker wakes up once; what the socket does not take follows when it
+        can."""
+        data = b"".join(map(frames.encode, orders))
         if self._unsent:
             self._unsent += data
             return
@@ -141,7 +141,7 @@ class Child:
 
     def _readable(self) -> None:
         try:
-            data = self._socket.recv(READ_BYTES)
+            data = self._socket.recv(frames.READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
@@ -168,7 +168,7 @@ class Child:
         os.close(self._pidfd)
         while self.verdict is None:
             try:
-                data = self._socket.recv(READ_BYTES)
+                data = self._socket.recv(frames.READ_BYTES)
             except OSError:
                 break
             if not data:

@@ -26,6 +26,8 @@ TURN_BYTES = MIB
 PURE = "pure"
 COMMAND = "command"
 CONTRACT = "contract"
+MACHINE, TRANSLATION = CONTRACT_ENGINES = ("machine", "translation")
+"""What runs bytecode contracts, see `contracts.runner`."""
 PROFILES = (PURE, COMMAND)
 """Of programs that are entered once; a contract is called by function, with a state."""
 

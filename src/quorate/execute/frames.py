@@ -14,9 +14,14 @@ import msgspec
 from quorate.errors import MalformedBytes
 from quorate.execute.engine import End, Limits
 from quorate.model.trap import Status
-from quorate.model.units import MIB
+from quorate.model.units import KIB, MIB
 
 FRAME_BYTES_MAX = 128 * MIB
+UNANSWERED = 0
+"""No step has this number."""
+READ_BYTES = 64 * KIB
+"""Of what the C library takes from its heap. A larger buffer would be mapped and unmapped at each read, at the cost of
+half a small run."""
 _PREFIX_BYTES = 4
 
 
@@ -34,7 +39,8 @@ class Setup(Frame, frozen=True):
 
 
 class Load(Frame, frozen=True):
-    """Make a module ready; `artefact` is compiled code that the pool vouches for, empty to compile."""
+    """Make a module ready; `artefact` is compiled code that the pool vouches for, empty to compile. A load with the
+    number UNANSWERED is not answered."""
 
     number: int
     digest: bytes

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from quorate.execute import jail
 from quorate.execute.child import COMMAND_DEFAULT, ENVIRONMENT_DEFAULT, Child
-from quorate.execute.engine import FULL, Batch, Task
+from quorate.execute.engine import FULL, MACHINE, Batch, Task
 from quorate.model.units import MIB
 
 MODULES_PER_WORKER = 32
@@ -21,7 +21,7 @@ SPEEDS_KEPT = 1_024
 
 class PoolSettings(NamedTuple):
     """`slots` 0 means as many as there are cores, at most four. `warm` workers stand ready when nothing runs.
-    `contract_engine` is `machine` or `translation`, see `contracts.runner`."""
+    `contract_engine` is one of `CONTRACT_ENGINES`."""
 
     slots: int = 0
     warm: int = 1
@@ -35,7 +35,7 @@ class PoolSettings(NamedTuple):
     prefetch_bytes: int = 65_536
     spawn_worth_us: int = 100_000
     niceness: int = 5
-    contract_engine: str = "machine"
+    contract_engine: str = MACHINE
     environment: tuple[tuple[str, str], ...] = tuple(ENVIRONMENT_DEFAULT.items())
     command: tuple[str, ...] = COMMAND_DEFAULT
 

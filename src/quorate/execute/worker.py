@@ -96,7 +96,7 @@ class Worker:
         """Handles frames until the pool goes away."""
         while True:
             if not self._waiting or self._poll.poll(0):
-                data = os.read(CHANNEL, MIB)
+                data = os.read(CHANNEL, frames.READ_BYTES)
                 if not data:
                     return
                 self._accept(data)
@@ -105,7 +105,7 @@ class Worker:
 
     def receive_setup(self) -> frames.Setup:
         while not self._waiting:
-            data = os.read(CHANNEL, MIB)
+            data = os.read(CHANNEL, frames.READ_BYTES)
             if not data:
                 os._exit(0)
             self._accept(data)
@@ -148,7 +148,8 @@ class Worker:
                 artefact = self._engine.artefact(program)
         except UserError as fault:
             self._programs[order.digest] = fault
-        send(frames.Loaded(order.number, artefact))
+        if order.number != frames.UNANSWERED:
+            send(frames.Loaded(order.number, artefact))
 
     def _program(self, order: frames.Load) -> Program | Ready:
         if not order.artefact:

@@ -25,7 +25,7 @@ from quorate.execute.contract_wasm import abi
 from quorate.execute.contract_wasm.engine import ContractEngine, NativeStackOverflow
 from quorate.execute.contract_wasm.section import custom_sections
 from quorate.execute.contracts.outcomes import arguments_of, context_of, ended, state_of
-from quorate.execute.engine import Task
+from quorate.execute.engine import MACHINE, TRANSLATION, Task
 from quorate.execute.wasm.guard import inspect
 from quorate.execute.wasm.wasmtime_engine import Ended, HostFault, WasmtimeEngine
 from quorate.model.call import CallWorld
@@ -33,7 +33,6 @@ from quorate.model.codec import decode
 from quorate.model.trap import Status
 from quorate.model.units import Digest
 
-MACHINE, TRANSLATION = ENGINES = ("machine", "translation")
 CYCLES_MOST: Final = (1 << 63) - 1
 AHEAD_OF_TIME: Final = "full"
 """The tier whose contracts are kept as machine code; a light one is compiled anew by each worker."""

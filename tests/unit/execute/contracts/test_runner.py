@@ -16,10 +16,9 @@ from quorate.execute.bytecode.state import State
 from quorate.execute.bytecode.verify import load
 from quorate.execute.contract_wasm.declaration import declare
 from quorate.execute.contracts.outcomes import arguments_value, balances_of, context_of, outcome_value, world_of
-from quorate.execute.contracts.runner import ENGINES
-from quorate.execute.engine import CONTRACT, Batch, Limits, Task, module_digest
+from quorate.execute.engine import CONTRACT, CONTRACT_ENGINES, Batch, Limits, Task, module_digest
 from quorate.execute.isolate import WorkerPool
-from quorate.execute.placement import PoolSettings
+from quorate.execute.placement import MODULES_PER_WORKER, PoolSettings
 from quorate.execute.wasm.artefacts import ArtefactStore
 from quorate.execute.wasm.wasmtime_engine import wat_to_wasm
 from quorate.model.call import CallOutcome, ContractCall
@@ -46,7 +45,7 @@ EMPTY = State()
 _serial = 0
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(params=CONTRACT_ENGINES)
 async def pool(request):
     """Every test holds for both engines."""
     made = WorkerPool(PoolSettings(slots=1, contract_engine=request.param))
@@ -152,6 +151,16 @@ async def test_an_input_that_is_no_arguments_is_refused_and_the_worker_lives_on(
 async def test_a_contract_is_no_array(pool):
     with pytest.raises(UserError):
         await pool.run(task(NAMING, "resolve", b"x", kind=Batch, inputs=(b"", b"")))
+
+
+async def test_more_contracts_than_a_worker_keeps_are_all_run(pool):
+    """Those used longest ago are forgotten and sent again; the same process runs them all."""
+    pids = pool.pids
+    many = [assemble(f".func one() -> 1\n    PUSH {number}\n    RET\n") for number in range(MODULES_PER_WORKER + 3)]
+    for number, container in [*enumerate(many), *enumerate(many)]:
+        done = await pool.run(task(container, "one"))
+        assert decode(done.output, CallOutcome).results == (number,)
+    assert pool.pids == pids
 
 
 async def test_an_endless_contract_ends_at_its_cycles(pool):
