@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.support.meshes import until
 
 from quorate.errors import (
     AboveCap,
@@ -604,7 +605,7 @@ async def test_ahead_of_time_code_runs_alike_and_a_flipped_byte_is_compiled_agai
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     loaded = await pool.run(task(COUNTDOWN, stdin=b"x"))
     assert (loaded.output, loaded.fuel_used, loaded.status) == (fresh.output, fresh.fuel_used, fresh.status)
-    assert len(pool.pids) == 1
+    await until(lambda: len(pool.pids) == 1)  # the worker that compiled is one too many
 
     good = file.read_bytes()
     file.write_bytes(good[:500] + bytes([good[500] ^ 1]) + good[501:])
