@@ -7,6 +7,7 @@ door (`test_suite_refused.py`).
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from functools import lru_cache
 
 from blake3 import blake3
@@ -17,6 +18,7 @@ from quorate.errors import BadSignature
 from quorate.model.codec import Value, encode, noun
 from quorate.model.evidence import Signed
 from quorate.model.identity import KeyBundle, Suite
+from quorate.model.network import Checkpoint
 from quorate.model.units import Digest, NodeId
 
 SUITE = "sim-keyed-hash"
@@ -44,10 +46,12 @@ def party(name: str) -> Party:
 
 
 class Keyring:
-    """Signs for the parties it knows and verifies them. `network` and `verify` are what checks take from a postbox."""
+    """Signs for the parties it knows and verifies them. `network`, `verify` and `checkpoints` are what checks take
+    from a postbox."""
 
     def __init__(self, network: Digest) -> None:
         self.network = network
+        self.checkpoints: OrderedDict[Signed, Checkpoint] = OrderedDict()
         self._secrets: dict[NodeId, bytes] = {}
         self.names: dict[NodeId, str] = {}
 
