@@ -19,7 +19,7 @@ def test_one_window_is_found_at_every_alignment() -> None:
 
 
 def test_seven_bytes_are_not_a_window() -> None:
-    secret = os.urandom(256)
+    secret = os.urandom(256).replace(b"\x00", b"\x01")  # else a zero might happen to stand beside the seven
     assert shared_windows(secret, [b"\x00" + secret[10:17] + b"\x00", b"", secret[:7]]) == []
 
 
