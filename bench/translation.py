@@ -1,6 +1,6 @@
 """Contracts translated to WebAssembly, with exact cycles, against the same algorithms in C by the system's compiler at
--O2: an arithmetic loop, a sieve and a recursion, in one run. And against revm, through pyrevm, with the three programs
-of `contracts.py`.
+-O2: an arithmetic loop, a sieve and a recursion, in one run. And against revm, through pyrevm, with the three
+programs of `contracts.py`.
 
 Both sides run in this process and alternate; each pair gives a ratio of processor time of this thread, and the median
 ratio is the figure. A run of a contract includes its fresh store. Without a C compiler the ratios are left out with the
@@ -21,9 +21,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from _contract_programs import PROGRAMS as PROGRAMS_FOR_REVM
 from _machine import facts
 from _peers import Missing, installed
-from contracts import PROGRAMS as PROGRAMS_FOR_REVM
 
 from quorate.execute.bytecode.assembler import assemble
 from quorate.execute.bytecode.host import Call, Context, Outcome, Status
