@@ -133,13 +133,14 @@ def a_restart_makes_no_new_offer_and_an_old_one_is_renewed() -> None:
         network.kill(name)
         network.respawn(name, short_lived)
         two = guests.private(guests.REVERSE, b"stressed", 2)
-        started = time.monotonic()
-        while time.monotonic() - started < 0.6 * valid_ms / 1000:
+        dearer: list[int] = []
+        deadline = time.monotonic() + 1.5 * valid_ms / 1000
+        while len(dearer) < 2 and time.monotonic() < deadline:
             assert client.wait(client.submit(two), 20).decrypt() == b"desserts"
             time.sleep(0.5)
-        state = network.book().state
-        offers = [state.offers[offer] for offer in state.accounts[provider].offers]
-        dearer = [offer.issued_ms for offer in offers if offer.prices.base_micro == 101]
+            state = network.book().state
+            offers = [state.offers[offer] for offer in state.accounts[provider].offers]
+            dearer = [offer.issued_ms for offer in offers if offer.prices.base_micro == 101]
         assert len(dearer) == 2
         assert max(dearer) - min(dearer) >= valid_ms / 2 - 200, "it was renewed at half of its term"
 
