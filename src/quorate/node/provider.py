@@ -242,7 +242,8 @@ class ProviderNode(PostingShell):
             elif isinstance(effect, Fetch):
                 self._fetch(key, effect, turn)
             elif isinstance(effect, Run):
-                turn.after.append(lambda: self._run(key))
+                # While the lease is being saved: what comes of the run is saved by a later turn.
+                self.spawn(self._run(key))
             elif isinstance(effect, Stop):
                 turn.after.append(lambda: self._stop(key))
 

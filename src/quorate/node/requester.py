@@ -214,7 +214,8 @@ class RequesterNode(PostingShell):
                 turn.blobs.append(effect.data)
                 kept.add(blob_digest(effect.data))
             elif isinstance(effect, Fetch) and kept.issuperset(effect.digests):
-                turn.after.append(lambda wish=effect: self._stored(job_id, wish.digests))  # type: ignore[misc]
+                # The turn saves its blobs with its rows or before them: what it brought it may already count on.
+                self._step(job_id, Stored(effect.digests), turn)
             elif isinstance(effect, Fetch):
                 turn.after.append(lambda wish=effect: self._bring(job_id, wish))  # type: ignore[misc]
 
