@@ -264,7 +264,9 @@ def test_members_with_different_engines_agree_to_the_cycle(network: Network, cli
     assert "4 equal claim(s)" in check(client.receipt(job), network=value_digest(network.genesis)).line
 
 
-def test_the_command_line_deploys_calls_and_shows(network: Network, tmp_path: Path) -> None:
+def commands(network: Network) -> Callable[..., str]:
+    """`quorate` in a process of its own; what it printed, once its exit code is `code`."""
+
     def quorate(*words: str, code: int = 0) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "quorate", *words], capture_output=True, text=True, timeout=60, check=False,
@@ -273,9 +275,19 @@ def test_the_command_line_deploys_calls_and_shows(network: Network, tmp_path: Pa
         assert done.returncode == code, (done.stdout, done.stderr)
         return done.stdout if code == 0 or done.stdout else done.stderr
 
-    container = tmp_path / "naming.mhb"
-    quorate("contract", "build", str(ROOT / "contracts" / "naming" / "naming.py"), "--out", str(container))
-    contract = quorate("contract", "deploy", str(container)).split()[-1]
+    return quorate
+
+
+def built(quorate: Callable[..., str], folder: Path, *form: str) -> str:
+    path = folder / "naming"
+    quorate("contract", "build", str(ROOT / "contracts" / "naming" / "naming.py"), *form, "--out", str(path))
+    return str(path)
+
+
+@pytest.mark.parametrize("form", [(), ("--wasm",)], ids=["bytecode", "wasm"])
+def test_the_command_line_deploys_calls_and_shows(network: Network, tmp_path: Path, form: tuple[str, ...]) -> None:
+    quorate = commands(network)
+    contract = quorate("contract", "deploy", built(quorate, tmp_path, *form)).split()[-1]
     said = quorate(
         "contract", "call", contract, "register", "--replication", "3",
         "--arg", "name=maryam", "--arg", "target=0x0102", "--arg", "epochs=3",
@@ -289,8 +301,12 @@ def test_the_command_line_deploys_calls_and_shows(network: Network, tmp_path: Pa
     assert (shown["version"], list(shown["state"])) == (1, [b"maryam".hex()])
     assert "maryam" in quorate("contract", "state", contract)
     assert "register" in quorate("contract", "call", contract, "rgister", code=46)
+
+
+def test_the_command_line_prices_a_call_at_each_provider(network: Network, tmp_path: Path) -> None:
+    quorate = commands(network)
     words = ("register", "--arg", "name=other", "--arg", "target=node", "--arg", "epochs=3", "--providers", "--json")
-    priced = json.loads(quorate("contract", "cost", str(container), *words))
+    priced = json.loads(quorate("contract", "cost", built(quorate, tmp_path), *words))
     assert [len(line["micro"]) for line in priced["prices"]] == [1] * 4
     assert {line["provider"] for line in priced["prices"]} == {
         key.hex()[:12] for name, key in network.ids.items() if name in network.providers

@@ -13,7 +13,9 @@ from tests.support.crashes import accounted
 from tests.support.network import Network, is_gone, running, until
 
 from quorate import Job, JobView, Quorate, ResourceLimits
+from quorate.crypto.digests import value_digest
 from quorate.errors import JobRejected
+from quorate.jobs.receipts import check
 
 TURNS = 1_000_000_000
 
@@ -110,8 +112,11 @@ def members_of_a_dead_requester_are_paid_through_the_ledger() -> None:
         assert set(network.book().paid(job, "price")) == {network.ids[name] for name in network.providers}
         assert not network.book().slashes()
         network.respawn("node")
+        assert client.wait(job, 30).decrypt() == b"desserts", "what was paid for is still delivered"
         view = client.wait_settled(job, 30)
-        assert view.settled
+        assert (view.state, view.settled) == ("completed", True)
+        report = check(client.receipt(job), network=value_digest(network.genesis))
+        assert report.outcome == "valid", report.line
         assert not accounted(network, client, job)
 
 

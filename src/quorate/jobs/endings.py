@@ -4,7 +4,9 @@ them.
     accepted and delivered ──▶ Settle        split and used up ──▶ Settle (attempt fees)
     everything else with an open escrow ──▶ Cancel (R6)
 
-Guests are stopped, and their members have said so, before a job that may still run somewhere is reported as ended.
+Guests are stopped, and their members have said so, before a job that may still run somewhere is reported as ended. When
+the members had the ledger rule while this node was away, the result that was paid for is still asked for, as long as
+the verify clock allows.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from quorate.jobs.state import Arrival, Condition, JobState, Received, Refused, 
 from quorate.jobs.statements import cancel_order, delivery_ack, openings, own_statements
 from quorate.model.assignment import CancelAck
 from quorate.model.effects import Effect, Post, Send
-from quorate.model.settlement import CallSettled
+from quorate.model.settlement import CallSettled, Settlement
 from quorate.model.transaction import Cancel, CloseForced, Settle
 from quorate.model.trap import Status
 from quorate.model.units import Millis, NodeId
@@ -106,9 +108,7 @@ def reject(state: JobState, now: Millis) -> Step:
     """Rounds or members are used up: Rejected, with every vote attached (R7)."""
     reason = "no outcome reached the threshold and no fresh cohort is left"
     state = replace(state, goal="rejected", error="JobRejected", detail=reason, verdict=_verdict(state))
-    state = note(state, now, f"rejected: {reason}")
-    state = _end(replace(state, stage="settling", stage_ms=now, condition="rejected"), now)
-    return state, settling_posts(state)
+    return _settle(_end(note(state, now, f"rejected: {reason}"), now), now)
 
 
 def fail_all(state: JobState, status: str, now: Millis) -> Step:
@@ -122,9 +122,7 @@ def fail_all(state: JobState, status: str, now: Millis) -> Step:
         detail=detail,
         verdict=_verdict(state),
     )
-    state = note(state, now, detail)
-    state = _end(replace(state, stage="settling", stage_ms=now, condition=state.goal), now)
-    return state, settling_posts(state)
+    return _settle(_end(note(state, now, detail), now), now)
 
 
 def deliver(state: JobState, now: Millis) -> Step:
@@ -146,25 +144,20 @@ def delivered(state: JobState, event: Stored, now: Millis) -> Step:
 
 
 def _complete(state: JobState, arrived: Arrival, now: Millis) -> Step:
-    # Whether a call took effect is the ledger's to say: it is not complete before.
-    called = state.value.core.call is not None
     state = replace(
         state,
-        stage="settling",
-        stage_ms=now,
-        condition=state.condition if called else "completed",
         result_digest=arrived.result_digest,
         log_digest=arrived.log_digest,
         delivered_by=arrived.member,
         verdict=_verdict(state),
     )
     state = note(state, now, f"result of {arrived.member.hex()[:8]} in the store")
-    state = state if called else _end(state, now)
-    ended = state.current.tally
+    ended, receipt = state.current.tally, delivery_ack(state)
     assert ended is not None
-    receipt = delivery_ack(state)
     acks = tuple(Send(member, receipt) for member in ended.agreed)
-    return state, (*acks, *settling_posts(state))
+    # Whether a call took effect is the ledger's to say: it is not complete before.
+    state, posts = _settle(state if state.value.core.call else _end(state, now), now)
+    return state, (*acks, *posts)
 
 
 def _verdict(state: JobState) -> Verdict:
@@ -182,8 +175,14 @@ def _end(state: JobState, now: Millis) -> JobState:
 
 
 def _settle_by_cancel(state: JobState, now: Millis) -> Step:
-    state = _end(replace(state, stage="settling", stage_ms=now, condition=state.goal), now)
-    return state, settling_posts(state)
+    return _settle(_end(state, now), now)
+
+
+def _settle(state: JobState, now: Millis) -> Step:
+    """What the user is told stands; the ledger is asked to settle, if it has not done so for the members already."""
+    state = replace(state, stage="settling", stage_ms=now, condition=state.goal if state.ended_ms else state.condition)
+    ruled = state.settled
+    return (_over(state, ruled, now), ()) if ruled else (state, settling_posts(state))
 
 
 def settling_posts(state: JobState) -> tuple[Effect, ...]:
@@ -212,15 +211,39 @@ def _slots(state: JobState) -> tuple[Slot, ...]:
 
 def settled(state: JobState, event: Settled, now: Millis) -> Step:
     """The ledger's terminal event. It may come from a member's own posting, before this node had finished."""
-    state = replace(state, settlement=event.proof, settled_ms=now)
-    if state.stage != "settling":
-        over = state.goal if state.goal != "completed" else "failed"
-        detail = state.detail or f"settled by a member ({event.event.cause})"
-        state = replace(state, condition=over, error=state.error or "JobFailed", detail=detail)
-        state = _end(state, now)
-    elif event.event.call is not None and not state.ended_ms:
-        state = _end(_called(state, event.event.call), now)
-    return note(replace(state, stage="done"), now, f"settled at height {event.event.height}: {event.event.cause}"), ()
+    if state.settlement is not None:
+        return state, ()
+    ruled = event.event
+    state = note(
+        replace(state, settlement=event.proof, settled_ms=now), now, f"settled at height {ruled.height}: {ruled.cause}"
+    )
+    if state.stage == "settling":
+        return _over(state, ruled, now), ()
+    if ruled.accepted and state.stage in ("opening", "delivering"):
+        return _still_due(state, now)
+    return _unclaimed(state, ruled, now), ()
+
+
+def _still_due(state: JobState, now: Millis) -> Step:
+    """The members were paid without this node's word: the result is still owed to it, and they have it."""
+    close = state.current.close
+    assert close is not None
+    state = with_all_probed(replace(state, stage_ms=now), now)
+    state = note(state, now, "paid for; the members are asked for the result")
+    return state, tuple(Send(member, close) for member in close.members)
+
+
+def _unclaimed(state: JobState, ruled: Settlement, now: Millis) -> JobState:
+    over = state.goal if state.goal != "completed" else "failed"
+    detail = state.detail or f"settled by a member ({ruled.cause})"
+    state = replace(state, stage="done", condition=over, error=state.error or "JobFailed", detail=detail)
+    return _end(state, now)
+
+
+def _over(state: JobState, ruled: Settlement, now: Millis) -> JobState:
+    if ruled.call is not None and not state.ended_ms:
+        state = _end(_called(state, ruled.call), now)
+    return replace(state, stage="done")
 
 
 CALL_ENDINGS = {

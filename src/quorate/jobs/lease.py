@@ -7,7 +7,8 @@
 
 One lease per agreement: a member is asked once, whatever the round. Every answer is a function of the state, so a
 repeated message gets the same bytes again and a restarted member goes on where its last saved state stands (R4). The
-commitment leaves only when body and nonce are saved.
+commitment leaves only when body and nonce are saved. A done lease whose result was paid for answers a late RoundClose
+with its opening and the result.
 """
 
 from __future__ import annotations
@@ -44,8 +45,10 @@ from quorate.jobs.lease_state import (
 from quorate.jobs.lease_statements import ack, cancel_ack, commitment, delivery, opening, started, valid_openings
 from quorate.model.assignment import Assignment, CancelOrder
 from quorate.model.claim import DeliveryAck, Opening, RoundAbort, RoundClose
+from quorate.model.codec import decode
 from quorate.model.effects import Check, Effect, Fetch, Post, Run, Send, Stop
 from quorate.model.evidence import Signed
+from quorate.model.settlement import Settlement
 from quorate.model.transaction import Equivocation
 from quorate.model.units import Millis
 from quorate.verify.verdicts import count_openings, vote_of, width_of
@@ -170,11 +173,22 @@ def _asked_again(state: LeaseState, event: Received, now: Millis) -> Step:
     value = event.value
     if event.sender != state.node:
         return state, ()
+    if isinstance(value, RoundClose) and state.settlement is not None:
+        return state, _owed(state)
     if isinstance(value, CancelOrder):
         return _ordered_to_stop(state, now)
     if isinstance(value, Assignment) and body_digest("assignment", event.evidence.body) == state.assignment_id:
         return state, _present_answer(state)
     return state, ()
+
+
+def _owed(state: LeaseState) -> tuple[Effect, ...]:
+    """The ledger has ruled while the requester's side was away: a member that was paid for the result delivers it."""
+    assert state.settlement is not None
+    ruled = decode(state.settlement.event, Settlement)
+    if not any(paid.account == state.order.member and paid.reason == "price" for paid in ruled.payments):
+        return ()
+    return Send(state.node, opening(state), after_save=False), Send(state.node, delivery(state), after_save=False)
 
 
 def _present_answer(state: LeaseState) -> tuple[Effect, ...]:

@@ -7,6 +7,7 @@
     before settling: CancelAsked ──▶ stopping ──members answered──▶ settling
                      a phase clock runs out ──▶ stopping
     the match clock runs out in escrow: the job is over, and cancelled should the escrow still open
+    Settled before settling: done; but in opening and delivering an accepted result is waited for first
 
 Rules of this file: no await, no socket, no clock, no randomness, no signing. Time is `now`; what has to be said is an
 effect. Repeated and late messages change nothing; an event that a stage has no row for is ignored, since peers may send
@@ -75,7 +76,8 @@ def _kept(state: JobState) -> tuple[object, ...]:
     places = tuple((current.number, current.width, len(current.slots), len(current.live)) for current in state.rounds)
     # The ledger answers an opened escrow again, and members open and deliver again.
     stage = {"wraps": "escrow", "delivering": "opening"}.get(state.stage, state.stage)
-    return (stage, state.goal, state.error, state.agreement, state.wraps, places, state.stopped, state.ended_ms)
+    ends = (state.goal, state.error, state.stopped, state.ended_ms, state.settled_ms)
+    return (stage, state.agreement, state.wraps, places, *ends)
 
 
 def deadline(state: JobState) -> Millis | None:

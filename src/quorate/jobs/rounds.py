@@ -36,7 +36,7 @@ def start(state: JobState, now: Millis) -> Step:
     former = frozenset(slot.member for past in state.rounds for slot in past.slots)
     pool = [member for member in _eligible(state, former) if member not in former]
     width = 1 if state.terms.proof.method == "rerun" and number == 1 else width_of(state.terms.proof, number, b"", b"")
-    if number > state.terms.rounds or len(pool) < needed(state.terms.proof, width):
+    if state.settlement is not None or number > state.terms.rounds or len(pool) < needed(state.terms.proof, width):
         return endings.reject(state, now)
     slots = tuple(Slot(member=member, assigned_ms=now, probed_ms=now, heard_ms=now) for member in pool[:width])
     current = Round(number=number, width=width, drawn=len(slots), slots=slots)
@@ -383,9 +383,12 @@ def next_probe(state: JobState) -> Millis:
 
 
 def resume(state: JobState, now: Millis) -> Step:
-    """After a restart: every silent clock starts anew, and what is awaited is asked for again."""
+    """After a restart: what is awaited is asked for again, and every silent clock starts anew, the verify clock among
+    them: nobody could answer a node that was not there."""
     if not state.rounds:
         return state, ()
+    if state.stage in ("opening", "delivering"):
+        state = replace(with_round(state, msgspec.structs.replace(state.current, closed_ms=now)), stage_ms=now)
     slots = tuple(msgspec.structs.replace(slot, heard_ms=now, probed_ms=now) for slot in state.current.slots)
     state = with_round(state, msgspec.structs.replace(state.current, slots=slots))
     effects: list[Effect] = []

@@ -7,15 +7,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.support.forced import evidence_of, forced, posted, said
 from tests.support.job_town import Play, Town, quorum
 from tests.support.receipt_forge import Forge
 
 from quorate.crypto.digests import body_digest
 from quorate.jobs.receipts import Report, check
-from quorate.jobs.statements import own_statements
 from quorate.model.claim import Commit, RoundClose
 from quorate.model.codec import decode
-from quorate.model.evidence import Proven, Signed
+from quorate.model.evidence import Proven
 from quorate.model.outcome import Receipt
 from quorate.model.settlement import Payment, ReputationEvent, Settlement
 from quorate.model.transaction import (
@@ -24,11 +24,8 @@ from quorate.model.transaction import (
     Equivocation,
     Expire,
     ForceCommit,
-    ForceReveal,
-    ForceRound,
     Settle,
 )
-from quorate.model.units import NodeId
 
 replace = msgspec.structs.replace
 EXACT, BOUNDED = "recomputed to the unit", "within the agreement"
@@ -37,30 +34,6 @@ EXACT, BOUNDED = "recomputed to the unit", "within the agreement"
 def reported(play: Play, proven: Proven) -> tuple[Receipt, Report]:
     receipt = play.town.receipt(play.settle(proven))
     return receipt, check(receipt, network=play.town.network)
-
-
-def said(play: Play) -> dict[str, list[Signed]]:
-    """What the requester's node said, by noun."""
-    found: dict[str, list[Signed]] = {}
-    for signed in play.town.sign(play.town.node, *own_statements(play.state)):
-        found.setdefault(signed.noun, []).append(signed)
-    return found
-
-
-def evidence_of(play: Play, member: NodeId) -> tuple[Signed, ...]:
-    """What a member holds: its assignment, its commitment, the closing."""
-    own = said(play)
-    slot = next(slot for slot in play.state.current.slots if slot.member == member)
-    place = [slot.member for slot in play.state.current.slots].index(member)
-    asked = own["assignment"][-len(play.state.current.slots) :]
-    assert slot.commit is not None
-    return asked[place], slot.commit, own["round_close"][-1]
-
-
-def posted(play: Play, who: NodeId, value: Any) -> list[Proven]:
-    reply, proven = play.town.post(play.town.identities[who], value)
-    assert reply.answer.status == "ok", reply.answer
-    return proven
 
 
 def member_settles(play: Play, without: int) -> list[Proven]:
@@ -102,28 +75,11 @@ def test_an_escrow_that_expired_goes_back(town: Town) -> None:
     assert report.steps[12].sentence.startswith("expire: 0 micro-credits paid, recomputed")
 
 
-def forced(play: Play, reveal: int) -> Proven:
-    """Members force the round that the requester's node will not settle; `reveal` of them open."""
-    town, agreement = play.town, play.state.agreement_id
-    slots = play.state.current.slots
-    place = {"network": town.network, "agreement": agreement, "round": play.state.current.number}
-    posted(play, slots[0].member, ForceRound(**place, evidence=evidence_of(play, slots[0].member)))
-    for slot in slots[1:]:
-        posted(play, slot.member, ForceCommit(**place, evidence=evidence_of(play, slot.member)))
-    town.now += town.genesis.windows.commit_ms + 1
-    for slot in slots[:reveal]:
-        assert slot.opening is not None
-        result = play.copies[slot.member]
-        posted(play, slot.member, ForceReveal(**place, opening=slot.opening, result=result))
-    town.now += town.genesis.windows.reveal_ms + 1
-    close = CloseForced(network=town.network, agreement=agreement)
-    return posted(play, town.sequencer.node_id, close)[-1]
-
-
 @pytest.mark.parametrize("reveal", [3, 2])
 def test_a_forced_round_is_settled_by_what_stands_on_the_ledger(town: Town, reveal: int) -> None:
     play = town.stalled(town.job(quorum(3)))
-    receipt, report = reported(play, forced(play, reveal))
+    opened = [slot.opening for slot in play.state.current.slots if slot.opening]
+    receipt, report = reported(play, forced(play, opened[:reveal]))
     assert report.outcome == "valid", report.line
     assert report.steps[12].sentence.startswith("force: ")
     settlement = decode(receipt.settlement.event, Settlement)
