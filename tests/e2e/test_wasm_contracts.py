@@ -15,7 +15,7 @@ from tests.support.shipped import compiled, source_of
 from quorate import Job, Quorate
 from quorate.api.builder import Builder
 from quorate.crypto.digests import blob_digest, body_digest, value_digest
-from quorate.errors import BadContract, ForbiddenImport
+from quorate.errors import BadContract, ForbiddenImport, MalformedModule
 from quorate.execute.bytecode.state import EMPTY_STATE
 from quorate.execute.contract_wasm import abi
 from quorate.execute.contract_wasm.from_bytecode.source import build
@@ -92,6 +92,15 @@ def test_an_eleventh_import_is_refused_by_its_name(parties: tuple[Quorate, ...])
     with pytest.raises(ForbiddenImport) as refused:
         parties[0].deploy(declared(module(ELEVENTH)))
     assert "mehr.mehr_clock" in str(refused.value)
+
+
+def test_a_module_that_does_not_validate_is_refused_before_it_is_sent(parties: tuple[Quorate, ...]) -> None:
+    sound = module("(func (result i32) i32.const 77)")
+    unsound = sound.replace(b"\x41\xcd\x00", b"\x42\xcd\x00")
+    assert unsound != sound
+    with pytest.raises(MalformedModule) as refused:
+        parties[0].deploy(declared(unsound))
+    assert refused.value.field == "program"
 
 
 def test_a_module_that_declares_nothing_is_no_contract(parties: tuple[Quorate, ...]) -> None:

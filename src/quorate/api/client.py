@@ -30,6 +30,7 @@ from quorate.api.courier import Courier
 from quorate.api.draws import Notary
 from quorate.api.keyring import Keyring
 from quorate.api.problems import error_named
+from quorate.api.programs import outline_of
 from quorate.api.results import Keys, Result, read_array, read_array_log, read_log, read_output
 from quorate.api.schemas import JobView, Listing, Ready
 from quorate.api.sealing import Parties, quoted_core
@@ -242,8 +243,11 @@ class Client:
         return dict(State.decode(data).entries)
 
     async def deploy(self, program: bytes, state: bytes = EMPTY_STATE) -> str:
-        """Puts a contract on the ledger; its id. Raises BadContract, or PolicyRefused with the ledger's reason."""
+        """Puts a contract on the ledger; its id. Raises BadContract, what `contract_of` raises for a module, or
+        PolicyRefused with the ledger's reason."""
         declared = contract_of(program)
+        if declared.kind == "wasm":
+            outline_of(program, "program")
         check_born_with(declared, state)
         deployment = Deployment(
             network=self.parties.network,

@@ -4,7 +4,8 @@ and refused here as an executor's guard would, before anything is sealed or sent
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -18,7 +19,7 @@ from quorate.errors import (
     NotWasm,
     TooLarge,
 )
-from quorate.execute.wasm.guard import inspect, inspect_together
+from quorate.execute.wasm.guard import inspect_together
 from quorate.execute.wasm.linking import foreign_imports, link_order
 from quorate.execute.wasm.policy import BUFFER_ENTRY, ENTRY_DEFAULT, check_program, takes_buffer
 from quorate.execute.wasm.sections import Outline
@@ -26,13 +27,24 @@ from quorate.execute.wasm.wasi import MODULE
 from quorate.model.program import Program
 from quorate.model.units import Digest
 
+if TYPE_CHECKING:
+    from quorate.execute.wasm.wasmtime_engine import WasmtimeEngine
+
 ARGUMENT_BYTES_MAX = 32 << 10
 
 
+@lru_cache(maxsize=1)
+def _engine() -> WasmtimeEngine:
+    from quorate.execute.wasm.wasmtime_engine import WasmtimeEngine  # takes as long as the rest of the command
+
+    return WasmtimeEngine()
+
+
 def outline_of(module: bytes, name: str) -> Outline:
-    """What the guard reads of a module before anything compiles it. Raises the UserError under the field `name`."""
+    """What a module is, once it is as valid as the engine of the executors wants it; nothing is compiled. Raises the
+    UserError under the field `name`."""
     try:
-        return inspect(module)
+        return _engine().validate(module)
     except (NotWasm, MalformedModule, TooLarge) as fault:
         fault.field = name
         cut = "build it again, or copy it again if it was cut short"

@@ -39,6 +39,12 @@ COMMAND = """(module (import "wasi_snapshot_preview1" "proc_exit" (func (param i
 NUMBER = '(module (func (export "run") (result i32) i32.const 7))'
 
 
+def unsound() -> bytes:
+    """`NUMBER`, whose body leaves an i64 where its type says i32: well formed, and not valid."""
+    module = Job.builder().wasm(NUMBER).build().module
+    return module.replace(b"\x41\x07", b"\x42\x07")
+
+
 def private() -> Builder:
     return Job.builder().wasm(ECHO).private_input(b"x").with_ownership_proof()
 
@@ -176,6 +182,12 @@ REFUSED: dict[str, tuple[type[QuorateError], str, Callable[[Path], object]]] = {
         MalformedModule,
         "module",
         lambda tmp: Job.builder().wasm(private().build().module[:-3]).build(),
+    ),
+    "a body of the wrong types": (MalformedModule, "module", lambda tmp: Job.builder().wasm(unsound()).build()),
+    "a dependency of the wrong types": (
+        MalformedModule,
+        "dependency",
+        lambda tmp: Job.builder().wasm(NUMBER).dependency(unsound()).build(),
     ),
     "a forbidden import": (
         ForbiddenImport,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from quorate.api.programs import linked, outline_of, program_of
 from quorate.errors import MissingDependency
 from quorate.execute.engine import LIGHT, Task, module_digest
-from quorate.execute.wasm.validate import profile_of, validate_program
 from quorate.execute.wasm.wasmtime_engine import WasmtimeEngine, wat_to_wasm
 from quorate.model.trap import Status
 
@@ -18,7 +18,7 @@ BUILD = EXAMPLES / "guests/build.py"
 
 def run(name: str, stdin: bytes = b"", limits=LIGHT):
     module = (EXAMPLES / name).read_bytes()
-    profile = profile_of(validate_program(module))
+    profile = program_of(module, outline_of(module, "program"), "", "light").profile
     engine = WasmtimeEngine()
     task = Task(id=b"t", module=module, digest=module_digest(module), profile=profile, stdin=stdin, limits=limits)
     return engine.run(engine.compile(module), task)
@@ -29,9 +29,11 @@ def test_modules_that_name_each_other_by_their_digests():
     shout, *libraries = (
         wat_to_wasm((EXAMPLES / "modules" / f"{name}.wat").read_text()) for name in ("shout", "upper", "between")
     )
-    assert profile_of(validate_program(shout, dependencies=libraries)) == "pure"
+    outline, named = outline_of(shout, "program"), {module_digest(code): code for code in libraries}
+    program = program_of(shout, outline, "", "light")
+    assert linked(program, outline, named).profile == "pure"
     with pytest.raises(MissingDependency):
-        validate_program(shout, dependencies=libraries[:1])
+        linked(program, outline, {module_digest(libraries[0]): libraries[0]})
     engine = WasmtimeEngine()
     task = Task(id=b"t", module=shout, digest=module_digest(shout), stdin=b"hello, World {1}", limits=LIGHT)
     compiled = {module_digest(code): engine.compile(code) for code in libraries}

@@ -6,7 +6,6 @@ from quorate.errors import ForbiddenImport, InvalidField, MalformedModule, Missi
 from quorate.execute.engine import COMMAND, PURE, Task, module_digest
 from quorate.execute.wasm.guard import inspect
 from quorate.execute.wasm.policy import admit, check_program
-from quorate.execute.wasm.validate import profile_of, read_program, validate_program
 from quorate.execute.wasm.wasmtime_engine import wat_to_wasm
 
 WASI = "wasi_snapshot_preview1"
@@ -124,21 +123,3 @@ def test_unknown_profile_and_capability():
         check_program(outline, COMMAND, capabilities={"real_clock"})
     with pytest.raises(InvalidField, match="capabilities"):
         check_program(outline_of('(module (func (export "run")))'), PURE, capabilities={"fixed_clock"})
-
-
-def test_client_validation_finds_the_profile_and_reads_text():
-    text = b'(module (memory (export "memory") 1) (func (export "_start")))'
-    module = read_program(text, is_text=True)
-    assert profile_of(validate_program(module)) == COMMAND
-    assert profile_of(validate_program(read_program(b'(module (func (export "run")))', is_text=True))) == PURE
-    with pytest.raises(MalformedModule):
-        read_program(b"(module (func", is_text=True)
-    with pytest.raises(MalformedModule):
-        read_program(b"\xff\xfe", is_text=True)
-
-
-def test_client_validation_refuses_a_module_that_does_not_validate():
-    module = bytearray(wat_to_wasm('(module (func (export "run") (result i32) i32.const 1))'))
-    module[module.index(b"\x41\x01")] = 0x42
-    with pytest.raises(MalformedModule, match="does not validate"):
-        validate_program(bytes(module))
