@@ -18,7 +18,7 @@ from quorate.execute.bytecode import flat
 from quorate.execute.bytecode.assembler import assemble
 from quorate.execute.bytecode.engine import AREA_BYTES_FIRST, KEPT_BYTES_MAX, MODULE, MachineEngine
 from quorate.execute.bytecode.engines import machine_engine
-from quorate.execute.bytecode.host import Call, Context, Outcome, Status, Transfer
+from quorate.execute.bytecode.host import Call, Context, EngineFault, Outcome, Status, Transfer
 from quorate.execute.bytecode.opcodes import Trap
 from quorate.execute.bytecode.reference import run as reference_run
 from quorate.execute.bytecode.state import State
@@ -176,7 +176,7 @@ DAMAGED: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("name", DAMAGED)
 def test_a_damaged_answer_is_no_outcome(name: str) -> None:
-    with pytest.raises(flat.EngineFault):
+    with pytest.raises(EngineFault):
         flat.decode_answer(DAMAGED[name]())
 
 

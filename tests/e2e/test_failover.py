@@ -11,8 +11,10 @@ import pytest
 from tests.support import crashing_process, guests, patched_process
 from tests.support.crashes import accounted
 from tests.support.network import Network, is_gone, running, until
+from tests.support.shipped import compiled
 
 from quorate import Job, JobView, Quorate, ResourceLimits
+from quorate.api.builder import Builder
 from quorate.crypto.digests import value_digest
 from quorate.errors import JobRejected
 from quorate.jobs.receipts import check
@@ -81,8 +83,39 @@ def the_ledger_is_away_for_a_while() -> None:
         assert not accounted(network, client, job)
 
 
-def members_of_a_dead_requester_are_paid_through_the_ledger() -> None:
+def paid_while_the_node_is_away(network: Network, client: Quorate, draft: Builder) -> str:
     """The requester's node dies after it closed the round and stays away: the members force the round (R7)."""
+    network.kill("node")
+    network.respawn("node", (crashing_process.ENTRY,))
+    until(lambda: client.network()["peers"] == 4, 20)
+    network.await_standing()
+    folder = network.home / "node"
+    (folder / crashing_process.ARMED).write_text("3@after send round_close")
+    clocks = {"transfer_ms": 500, "run_ms": 500, "verify_ms": 500}
+    job = client.submit(draft.timeouts(**clocks).replication(3).build())
+    until(lambda: not network.alive("node"), 20)
+    assert (folder / crashing_process.HIT).exists()
+    (folder / crashing_process.ARMED).unlink()
+    until(lambda: network.book().settlements_of(job), 60, 0.2)
+    settlement = network.book().settlement(job)
+    assert settlement.cause == "force"
+    assert settlement.accepted, "a result posted on the ledger stands for the acknowledgement"
+    assert set(network.book().paid(job, "price")) == {network.ids[name] for name in network.providers}
+    assert not network.book().slashes()
+    network.respawn("node")
+    return job
+
+
+def completed(network: Network, client: Quorate, job: str) -> None:
+    view = client.wait_settled(job, 30)
+    assert (view.state, view.settled) == ("completed", True)
+    report = check(client.receipt(job), network=value_digest(network.genesis))
+    assert report.outcome == "valid", report.line
+    assert not accounted(network, client, job)
+
+
+def what_members_of_a_dead_requester_were_paid_for_is_delivered() -> None:
+    """A private result, then a call, whose effect the ledger has taken: the next call finds the state it led to."""
     entry = (patched_process.ENTRY, "quorate.jobs.forcing:FORCE_AFTER_MS=2000")
     with running(3) as network:
         for name in network.providers:
@@ -91,33 +124,18 @@ def members_of_a_dead_requester_are_paid_through_the_ledger() -> None:
         client = network.client()
         until(lambda: client.network()["peers"] == 4, 20)
         network.await_standing()
-        clocks = {"transfer_ms": 500, "run_ms": 500, "verify_ms": 500}
-        limits = ResourceLimits(run_ms=500)
-        draft = Job.builder().wasm(guests.REVERSE).private_input(b"stressed").with_ownership_proof()
-        draft = draft.limits(limits).timeouts(**clocks).replication(3)
-        network.kill("node")
-        network.respawn("node", (crashing_process.ENTRY,))
-        until(lambda: client.network()["peers"] == 4, 20)
-        network.await_standing()
-        folder = network.home / "node"
-        (folder / crashing_process.ARMED).write_text("3@after send round_close")
-        job = client.submit(draft.build())
-        until(lambda: not network.alive("node"), 20)
-        assert (folder / crashing_process.HIT).exists()
-        (folder / crashing_process.ARMED).unlink()
-        until(lambda: network.book().settlements_of(job), 60, 0.2)
-        settlement = network.book().settlement(job)
-        assert settlement.cause == "force"
-        assert settlement.accepted, "a result posted on the ledger stands for the acknowledgement"
-        assert set(network.book().paid(job, "price")) == {network.ids[name] for name in network.providers}
-        assert not network.book().slashes()
-        network.respawn("node")
-        assert client.wait(job, 30).decrypt() == b"desserts", "what was paid for is still delivered"
-        view = client.wait_settled(job, 30)
-        assert (view.state, view.settled) == ("completed", True)
-        report = check(client.receipt(job), network=value_digest(network.genesis))
-        assert report.outcome == "valid", report.line
-        assert not accounted(network, client, job)
+        sealed = Job.builder().wasm(guests.REVERSE).private_input(b"stressed").with_ownership_proof()
+        job = paid_while_the_node_is_away(network, client, sealed.limits(ResourceLimits(run_ms=500)))
+        assert client.wait(job, 30).decrypt() == b"desserts"
+        completed(network, client, job)
+        naming = client.deploy(compiled("naming").container)
+        taken = Job.builder().call(client.contract(naming), "register", b"maryam", b"node", 5)
+        job = paid_while_the_node_is_away(network, client, taken)
+        assert client.wait(job, 30).call().status == "ok"
+        completed(network, client, job)
+        head = client.contract(naming)
+        asked = client.submit(Job.builder().call(head, "resolve", b"maryam").replication(3).build())
+        assert client.wait(asked, 30).call().emitted == b"node"
 
 
 def a_restart_makes_no_new_offer_and_an_old_one_is_renewed() -> None:
@@ -151,7 +169,7 @@ def a_restart_makes_no_new_offer_and_an_old_one_is_renewed() -> None:
 
 
 STORIES: tuple[Callable[[], None], ...] = (
-    members_of_a_dead_requester_are_paid_through_the_ledger,
+    what_members_of_a_dead_requester_were_paid_for_is_delivered,
     without_a_reserve_the_job_is_rejected_with_its_reason,
     a_restart_makes_no_new_offer_and_an_old_one_is_renewed,
     a_running_provider_is_killed_and_its_reserve_takes_over,

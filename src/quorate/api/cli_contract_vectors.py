@@ -100,16 +100,15 @@ def _tally(name: str, files: list[dict[str, Any]]) -> Tally:
 
 
 def _differences(name: str, files: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    from quorate.execute.bytecode import flat
     from quorate.execute.bytecode.engines import ENGINES
-    from quorate.execute.bytecode.translate import session
+    from quorate.execute.bytecode.host import EngineFault
     from quorate.execute.bytecode.vectors import differences
 
     engine = ENGINES[name]()
     try:
         for file in files:
             yield from (difference._asdict() for difference in differences(file, engine))
-    except (flat.EngineFault, session.EngineFault) as fault:
+    except EngineFault as fault:
         yield {"name": "the engine failed", "expected": {}, "seen": {"fault": str(fault)[:SHOWN_MAX]}}
 
 

@@ -168,6 +168,8 @@ class RequesterNode(PostingShell):
             if state.agreement:
                 self.by_agreement.pop(state.agreement_id, None)
             self._done[state.job_id] = state
+            if state.value.core.call and state.settled:
+                turn.after.append(partial(self.contracts.keep_state, state, state.settled))
             if len(self._done) > DONE_IN_MEMORY_MAX:
                 self._done.popitem(last=False)
         turn.after.append(partial(self._waiting.changed, state))
@@ -268,11 +270,7 @@ class RequesterNode(PostingShell):
             job_id = self.by_agreement.get(settlement.agreement)
             if job_id is not None:
                 self.keep_stamps((proven.checkpoint,))
-                turn.after.append(partial(self._keep_state, self.jobs[job_id], settlement))
                 self._step(job_id, Settled(settlement, proven), turn)
-
-    async def _keep_state(self, state: JobState, settlement: Settlement) -> None:
-        await self.contracts.keep_state(state, settlement)
 
     def _escrow_opened(self, event: EscrowOpened, proven: Proven, turn: Turn) -> None:
         job_id = self.by_agreement.get(event.agreement)

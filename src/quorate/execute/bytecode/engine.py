@@ -17,13 +17,12 @@ from wasmtime import _bindings as bindings
 
 from quorate.execute.bytecode.flat import (
     ANSWER_BYTES,
-    EngineFault,
     NeedsRoom,
     answer_size,
     decode_answer,
     encode_request,
 )
-from quorate.execute.bytecode.host import Call, Context, Outcome
+from quorate.execute.bytecode.host import Call, Context, EngineFault, Outcome
 from quorate.execute.bytecode.state import State
 from quorate.execute.engine import WASM_PAGE_BYTES
 from quorate.execute.wasm.wasmtime_engine import COMPACT_SETTINGS, HOST_SETTINGS, address_space_is_wide

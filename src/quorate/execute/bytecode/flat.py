@@ -21,6 +21,7 @@ from quorate.execute.bytecode.host import (
     Argument,
     Call,
     Context,
+    EngineFault,
     Outcome,
     Status,
     Transfer,
@@ -45,10 +46,6 @@ _STATUS: Final = {_OK: Status.OK, _TRAP: Status.TRAP, _UNRESOLVED: Status.UNRESO
 _DEAD, _LOG, _EMIT, _TRANSFER, _ENTRY = range(5)
 _FAULTS: Final = tuple(Fault)
 _TRAPS: Final = frozenset(map(int, Trap)) - {Trap.INDIRECT_CALL}
-
-
-class EngineFault(Exception):
-    """The engine or this machine, not the contract, is the reason that there is no outcome."""
 
 
 class NeedsRoom(Exception):

@@ -101,3 +101,7 @@ class Trapped(Exception):
 
 class Unresolved(Exception):
     """State or a balance is not at hand; becomes an Outcome."""
+
+
+class EngineFault(Exception):
+    """The engine or this machine, not the contract, is the reason that there is no outcome."""

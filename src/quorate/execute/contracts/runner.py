@@ -18,8 +18,7 @@ from typing import Final, NamedTuple, TypeAlias
 from quorate.errors import TooLarge
 from quorate.execute.bytecode.container import MAGIC, declared_memory
 from quorate.execute.bytecode.engine import MODULE, MachineEngine
-from quorate.execute.bytecode.flat import EngineFault
-from quorate.execute.bytecode.host import Call, Context, Outcome
+from quorate.execute.bytecode.host import Call, Context, EngineFault, Outcome
 from quorate.execute.bytecode.state import State
 from quorate.execute.contract_wasm import abi
 from quorate.execute.contract_wasm.engine import ContractEngine, NativeStackOverflow
@@ -117,7 +116,6 @@ class CallRunner:
 def _translator() -> Callable[[bytes], Calling]:
     """From a container to what runs it, translated and compiled."""
     from quorate.execute.bytecode.translate.engine import TranslationEngine
-    from quorate.execute.bytecode.translate.session import EngineFault as TranslationFault
     from quorate.execute.bytecode.verify import load
 
     engine = TranslationEngine()
@@ -131,7 +129,7 @@ def _translator() -> Callable[[bytes], Calling]:
                 raise HostFault("a contract under another address")
             try:
                 return engine.run(program, call, state, context)
-            except TranslationFault as fault:
+            except EngineFault as fault:
                 raise HostFault(str(fault)) from None
 
         return run

@@ -12,7 +12,7 @@ from quorate.errors import TooLarge, UnknownFunction, WrongArguments
 from quorate.execute.bytecode import reference
 from quorate.execute.bytecode.assembler import assemble
 from quorate.execute.bytecode.engines import translation_engine
-from quorate.execute.bytecode.host import Call, Context, Outcome, Status
+from quorate.execute.bytecode.host import Call, Context, EngineFault, Outcome, Status
 from quorate.execute.bytecode.opcodes import CELL_MAX, CELL_MIN, Trap
 from quorate.execute.bytecode.state import State
 from quorate.execute.bytecode.translate import layout
@@ -20,7 +20,6 @@ from quorate.execute.bytecode.translate.bounds import counted
 from quorate.execute.bytecode.translate.emission import Stop
 from quorate.execute.bytecode.translate.engine import Program, TranslationEngine
 from quorate.execute.bytecode.translate.module import translate
-from quorate.execute.bytecode.translate.session import EngineFault
 from quorate.execute.bytecode.vectors import SELF_ID, SENDER, differences
 from quorate.execute.bytecode.verify import load
 

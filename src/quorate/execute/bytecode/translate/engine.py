@@ -14,10 +14,10 @@ import wasmtime
 from wasmtime import _bindings as bindings
 
 from quorate.execute.bytecode import reference
-from quorate.execute.bytecode.host import Call, Context, Outcome
+from quorate.execute.bytecode.host import Call, Context, EngineFault, Outcome
 from quorate.execute.bytecode.state import State
 from quorate.execute.bytecode.translate.module import IMPORT, Translation, translate
-from quorate.execute.bytecode.translate.session import EngineFault, Session
+from quorate.execute.bytecode.translate.session import Session
 from quorate.execute.bytecode.verify import Contract
 from quorate.execute.wasm.wasmtime_engine import COMPACT_SETTINGS, address_space_is_wide
 

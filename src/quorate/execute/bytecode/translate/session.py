@@ -11,7 +11,7 @@ import struct
 from typing import Final
 
 from quorate.execute.bytecode.container import ALIGNMENT
-from quorate.execute.bytecode.host import Call, Context, Outcome, Status, Trapped, Unresolved
+from quorate.execute.bytecode.host import Call, Context, EngineFault, Outcome, Status, Trapped, Unresolved
 from quorate.execute.bytecode.machine import Frame
 from quorate.execute.bytecode.opcodes import TABLE, Trap
 from quorate.execute.bytecode.reference import INSTRUCTIONS, finish, start
@@ -23,10 +23,6 @@ from quorate.execute.bytecode.verify import effect_of
 
 _HEAD: Final = struct.Struct("<IIqq16s16s")
 _NOWHERE: Final = 0xFFFF_FFFF
-
-
-class EngineFault(Exception):
-    """The engine, not the contract, is the reason that there is no outcome."""
 
 
 class Session:
