@@ -92,7 +92,7 @@ def deploy(
             functions = [function.name for function in declared.functions]
             render.say_json({"contract": contract, "program": declared.program.hex(), "functions": functions})
             return problems.OK
-        render.note(f"deployed; to call it: quorate contract call {contract[:12]}... {declared.functions[0].name}")
+        render.note(f"deployed; to call it: quorate contract call {contract} {declared.functions[0].name}")
         render.say(contract)
         return problems.OK
 
