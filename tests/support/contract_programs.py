@@ -84,6 +84,7 @@ put:
     LOAD local 2
     RET
 """
+CYCLES_DAMAGED_MOST = 20_000
 HEIGHT_MAX = 12
 BLOCK_DEPTH_MAX = 3
 IDS = [bytes([letter]) * 16 for letter in b"\x00abc"]
@@ -282,13 +283,16 @@ def request(number: int) -> Request:
     text, kinds = program(random)
     container = assemble(text)
     address = address_of(container) if random.random() < 0.05 else None
-    if random.random() < 0.3:
+    damaged = random.random() < 0.3
+    if damaged:
         container = _damaged(random, container)
     arguments = [_argument(random, kind) for kind in kinds]
     if random.random() < 0.02:
         arguments.append(1)
     name = "f0" if random.random() < 0.98 else "nothing"
     cycles = random.choice([CELL_MAX, CELL_MAX, CELL_MAX, 1, 50, 700])
+    if damaged:
+        cycles = min(cycles, CYCLES_DAMAGED_MOST)  # what it declares may be years
     return Request(container, address, Call(name, tuple(arguments), cycles), _state(random), _context(random))
 
 
