@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import msgspec
 
 from quorate.jobs.clocks import SILENCE_MS, running_clock
-from quorate.jobs.moves import Step, note, replace, with_all_probed
+from quorate.jobs.moves import Step, note, replace, with_all_probed, with_round
 from quorate.jobs.state import Arrival, Condition, JobState, Received, Refused, Settled, Slot, Stored
 from quorate.jobs.statements import cancel_order, delivery_ack, openings, own_statements
 from quorate.model.assignment import CancelAck
@@ -226,9 +226,10 @@ def settled(state: JobState, event: Settled, now: Millis) -> Step:
 
 def _still_due(state: JobState, now: Millis) -> Step:
     """The members were paid without this node's word: the result is still owed to it, and they have it."""
-    close = state.current.close
+    current, close = state.current, state.current.close
     assert close is not None
-    state = with_all_probed(replace(state, stage_ms=now), now)
+    state = with_round(replace(state, stage_ms=now), msgspec.structs.replace(current, closed_ms=now))
+    state = with_all_probed(state, now)
     state = note(state, now, "paid for; the members are asked for the result")
     return state, tuple(Send(member, close) for member in close.members)
 

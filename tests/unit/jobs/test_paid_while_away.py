@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from tests.support.forced import forced
 from tests.support.halted import CLOCKS, Halted, halted
 from tests.support.job_town import Town
 
 from quorate.jobs import lease, lifecycle
+from quorate.jobs.clocks import OPEN_MS
 from quorate.jobs.lease_state import LeaseState
 from quorate.jobs.receipts import check
 from quorate.jobs.state import CancelAsked, Restarted
@@ -63,6 +65,18 @@ def test_without_it_the_verify_clock_ends_the_job(town: Town) -> None:
     assert (play.state.stage, play.state.condition, play.state.error) == ("done", "timed_out", "VerifyTimeout")
     assert not play.posted
     assert check(town.receipt(play.state), network=town.network).outcome == "valid"
+
+
+def test_openings_have_as_long_as_after_any_closing(town: Town) -> None:
+    """The node was cut off for longer than openings are waited for."""
+    play = halted(town, "opening", stall=True, timeouts=msgspec.structs.replace(CLOCKS, verify_ms=10 * OPEN_MS))
+    proven = forced(play, openings(play))
+    town.now += 2 * OPEN_MS
+    play.settle(proven)
+    play.wait(town.now + OPEN_MS - 1)
+    assert play.state.stage == "opening"
+    play.let_go()
+    assert play.state.condition == "completed"
 
 
 def test_it_may_still_be_cancelled(town: Town) -> None:
