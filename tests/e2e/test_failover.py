@@ -20,6 +20,8 @@ from quorate.errors import JobRejected
 from quorate.jobs.receipts import check
 
 TURNS = 1_000_000_000
+CLOSING, CLOSED = "4@before save", "3@after send round_close"
+"""Moments of a requester's node: three have committed and it has not kept that it closes the round; all have heard."""
 
 
 def slow_job(client: Quorate) -> str:
@@ -83,14 +85,14 @@ def the_ledger_is_away_for_a_while() -> None:
         assert not accounted(network, client, job)
 
 
-def paid_while_the_node_is_away(network: Network, client: Quorate, draft: Builder) -> str:
-    """The requester's node dies after it closed the round and stays away: the members force the round (R7)."""
+def paid_while_the_node_is_away(network: Network, client: Quorate, draft: Builder, moment: str) -> str:
+    """The requester's node dies at that moment and stays away: the members force the round (R7)."""
     network.kill("node")
     network.respawn("node", (crashing_process.ENTRY,))
     until(lambda: client.network()["peers"] == 4, 20)
     network.await_standing()
     folder = network.home / "node"
-    (folder / crashing_process.ARMED).write_text("3@after send round_close")
+    (folder / crashing_process.ARMED).write_text(moment)
     clocks = {"transfer_ms": 500, "run_ms": 500, "verify_ms": 500}
     job = client.submit(draft.timeouts(**clocks).replication(3).build())
     until(lambda: not network.alive("node"), 20)
@@ -115,7 +117,8 @@ def completed(network: Network, client: Quorate, job: str) -> None:
 
 
 def what_members_of_a_dead_requester_were_paid_for_is_delivered() -> None:
-    """A private result, then a call, whose effect the ledger has taken: the next call finds the state it led to."""
+    """A result of a round that was not closed, a private one of a closed round, and a call, whose effect the ledger has
+    taken: the next call finds the state it led to."""
     entry = (patched_process.ENTRY, "quorate.jobs.forcing:FORCE_AFTER_MS=2000")
     with running(3) as network:
         for name in network.providers:
@@ -124,13 +127,18 @@ def what_members_of_a_dead_requester_were_paid_for_is_delivered() -> None:
         client = network.client()
         until(lambda: client.network()["peers"] == 4, 20)
         network.await_standing()
+        known = guests.private(guests.REVERSE, b"stressed", 3)
+        assert client.wait(client.submit(known), 20).decrypt() == b"desserts", "all three have the program now"
+        public = Job.builder().wasm(guests.REVERSE).public_input(b"stressed")
         sealed = Job.builder().wasm(guests.REVERSE).private_input(b"stressed").with_ownership_proof()
-        job = paid_while_the_node_is_away(network, client, sealed.limits(ResourceLimits(run_ms=500)))
-        assert client.wait(job, 30).decrypt() == b"desserts"
-        completed(network, client, job)
+        for draft, moment in ((public, CLOSING), (sealed, CLOSED)):
+            draft.limits(ResourceLimits(run_ms=500))
+            job = paid_while_the_node_is_away(network, client, draft, moment)
+            assert client.wait(job, 30).decrypt() == b"desserts"
+            completed(network, client, job)
         naming = client.deploy(compiled("naming").container)
         taken = Job.builder().call(client.contract(naming), "register", b"maryam", b"node", 5)
-        job = paid_while_the_node_is_away(network, client, taken)
+        job = paid_while_the_node_is_away(network, client, taken, CLOSED)
         assert client.wait(job, 30).call().status == "ok"
         completed(network, client, job)
         head = client.contract(naming)

@@ -9,7 +9,9 @@ from tests.support.job_town import Play
 
 from quorate.jobs.statements import own_statements
 from quorate.model.claim import Opening
+from quorate.model.codec import decode
 from quorate.model.evidence import Proven, Signed
+from quorate.model.ledger_events import WindowsOpened
 from quorate.model.transaction import CloseForced, ForceCommit, ForceReveal, ForceRound
 from quorate.model.units import NodeId
 
@@ -23,13 +25,13 @@ def said(play: Play) -> dict[str, list[Signed]]:
 
 
 def evidence_of(play: Play, member: NodeId) -> tuple[Signed, ...]:
-    """What a member holds: its assignment, its commitment, the closing."""
+    """What a member holds: its assignment, its commitment, the closing if there was one."""
     own = said(play)
     slot = next(slot for slot in play.state.current.slots if slot.member == member)
     place = [slot.member for slot in play.state.current.slots].index(member)
     asked = own["assignment"][-len(play.state.current.slots) :]
-    assert slot.commit is not None
-    return asked[place], slot.commit, own["round_close"][-1]
+    commit = slot.commit or play.town.sign(play.town.identities[member], play.commitment(member))[0]
+    return asked[place], commit, *own.get("round_close", [])[-1:]
 
 
 def posted(play: Play, who: NodeId, value: Any) -> list[Proven]:
@@ -43,13 +45,14 @@ def forced(play: Play, openings: Sequence[Opening]) -> Proven:
     town, agreement = play.town, play.state.agreement_id
     slots = play.state.current.slots
     place = {"network": town.network, "agreement": agreement, "round": play.state.current.number}
-    posted(play, slots[0].member, ForceRound(**place, evidence=evidence_of(play, slots[0].member)))
+    first = posted(play, slots[0].member, ForceRound(**place, evidence=evidence_of(play, slots[0].member)))
+    windows = decode(first[0].event, WindowsOpened)
     for slot in slots[1:]:
         posted(play, slot.member, ForceCommit(**place, evidence=evidence_of(play, slot.member)))
-    town.now += town.genesis.windows.commit_ms + 1
+    town.now = windows.commit_by_ms + 1
     for opening in openings:
         result = play.copies[opening.member]
         posted(play, opening.member, ForceReveal(**place, opening=opening, result=result))
-    town.now += town.genesis.windows.reveal_ms + 1
+    town.now = windows.reveal_by_ms + 1
     close = CloseForced(network=town.network, agreement=agreement)
     return posted(play, town.sequencer.node_id, close)[-1]

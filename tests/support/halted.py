@@ -12,7 +12,7 @@ from quorate.jobs.state import Matched, Opened, Tick
 from quorate.market.matching import Match, match
 from quorate.model.agreement import EscrowOpened
 from quorate.model.assignment import Ack, Assignment, Started
-from quorate.model.claim import Delivery, Opening
+from quorate.model.claim import Commit, Delivery, Opening
 from quorate.model.effects import Post
 from quorate.model.evidence import Proven, Signed
 from quorate.model.policy import Timeouts
@@ -67,7 +67,7 @@ class Halted(Play):
             self.hear(member, Started(**place))
 
     def hear(self, member: NodeId, value: Any) -> None:
-        kinds = {"opening": (Opening, Delivery), "delivery": (Delivery,)}
+        kinds = {"commitment": (Commit,), "opening": (Opening, Delivery), "delivery": (Delivery,)}
         if isinstance(value, kinds.get(self.lacks, ())):
             self.held.append((member, value))
         else:

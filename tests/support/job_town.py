@@ -470,6 +470,16 @@ class Play:
             )
             self.hear(member, gone)
 
+    def opening(self, member: NodeId) -> Opening:
+        body, nonce, assignment = self.bodies[member]
+        place = self._place(member, assignment.round)
+        return Opening(**place, assignment=value_digest(assignment), body=body, nonce=nonce)
+
+    def commitment(self, member: NodeId) -> Commit:
+        assignment = self.bodies[member][2]
+        place = self._place(member, assignment.round)
+        return Commit(**place, assignment=value_digest(assignment), commit=self._commitment(member))
+
     def hear(self, member: NodeId, value: Value) -> None:
         (signed,) = self.town.sign(self.town.identities[member], value)
         self.feed(Received(member, value, signed))
@@ -487,7 +497,7 @@ class Play:
         self.hear(member, Ack(**place, assignment=value_digest(value), refusal=""))
         self.hear(member, Started(**place))
         self.bodies[member] = (self._body(member), digest("nonce", member, value.agreement), value)
-        self.hear(member, Commit(**place, assignment=value_digest(value), commit=self._commitment(member)))
+        self.hear(member, self.commitment(member))
 
     def _commitment(self, member: NodeId) -> Digest:
         body, nonce, assignment = self.bodies[member]
@@ -523,9 +533,8 @@ class Play:
         )
 
     def _closed(self, member: NodeId, close: RoundClose) -> None:
-        body, nonce, assignment = self.bodies[member]
-        place = self._place(member, close.round)
-        self.hear(member, Opening(**place, assignment=value_digest(assignment), body=body, nonce=nonce))
+        body, place = self.bodies[member][0], self._place(member, close.round)
+        self.hear(member, self.opening(member))
         self.hear(
             member,
             Delivery(**place, result_digest=body.result_digest, log_digest=body.log_digest, result=b"", log=b""),

@@ -6,7 +6,7 @@ them.
 
 Guests are stopped, and their members have said so, before a job that may still run somewhere is reported as ended. When
 the members had the ledger rule while this node was away, the result that was paid for is still asked for, as long as
-the verify clock allows.
+the clocks allow.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import msgspec
 
 from quorate.jobs.clocks import SILENCE_MS, running_clock
-from quorate.jobs.moves import Step, note, replace, with_all_probed, with_round
+from quorate.jobs.moves import Step, note, replace, with_all_probed
 from quorate.jobs.state import Arrival, Condition, JobState, Received, Refused, Settled, Slot, Stored
 from quorate.jobs.statements import cancel_order, delivery_ack, openings, own_statements
 from quorate.model.assignment import CancelAck
@@ -109,6 +109,13 @@ def reject(state: JobState, now: Millis) -> Step:
     reason = "no outcome reached the threshold and no fresh cohort is left"
     state = replace(state, goal="rejected", error="JobRejected", detail=reason, verdict=_verdict(state))
     return _settle(_end(note(state, now, f"rejected: {reason}"), now), now)
+
+
+def undelivered(state: JobState, now: Millis) -> Step:
+    """The members were paid, and what they say now makes no result."""
+    detail = "the members had themselves paid for a result that they do not deliver"
+    state = replace(state, goal="failed", error="JobFailed", detail=detail)
+    return _settle(_end(note(state, now, detail), now), now)
 
 
 def fail_all(state: JobState, status: str, now: Millis) -> Step:
@@ -209,29 +216,20 @@ def _slots(state: JobState) -> tuple[Slot, ...]:
     return tuple(slot for past in state.rounds for slot in past.slots)
 
 
-def settled(state: JobState, event: Settled, now: Millis) -> Step:
-    """The ledger's terminal event. It may come from a member's own posting, before this node had finished."""
+def settled(state: JobState, event: Settled, now: Millis) -> JobState:
+    """The ledger's terminal event. It may come from a member's own posting, before this node had finished: what was
+    paid for is then still owed to it, and the job goes on without a settlement to come."""
     if state.settlement is not None:
-        return state, ()
+        return state
     ruled = event.event
     state = note(
         replace(state, settlement=event.proof, settled_ms=now), now, f"settled at height {ruled.height}: {ruled.cause}"
     )
     if state.stage == "settling":
-        return _over(state, ruled, now), ()
-    if ruled.accepted and state.stage in ("opening", "delivering"):
-        return _still_due(state, now)
-    return _unclaimed(state, ruled, now), ()
-
-
-def _still_due(state: JobState, now: Millis) -> Step:
-    """The members were paid without this node's word: the result is still owed to it, and they have it."""
-    current, close = state.current, state.current.close
-    assert close is not None
-    state = with_round(replace(state, stage_ms=now), msgspec.structs.replace(current, closed_ms=now))
-    state = with_all_probed(state, now)
-    state = note(state, now, "paid for; the members are asked for the result")
-    return state, tuple(Send(member, close) for member in close.members)
+        return _over(state, ruled, now)
+    if ruled.accepted and state.stage in ("round", "opening", "delivering"):
+        return note(state, now, "paid for; the members are asked for the result")
+    return _unclaimed(state, ruled, now)
 
 
 def _unclaimed(state: JobState, ruled: Settlement, now: Millis) -> JobState:

@@ -7,8 +7,8 @@
 
 One lease per agreement: a member is asked once, whatever the round. Every answer is a function of the state, so a
 repeated message gets the same bytes again and a restarted member goes on where its last saved state stands (R4). The
-commitment leaves only when body and nonce are saved. A done lease whose result was paid for answers a late RoundClose
-with its opening and the result.
+commitment leaves only when body and nonce are saved. A done lease whose result was paid for still answers the
+requester's side with its commitment, its opening and the result.
 """
 
 from __future__ import annotations
@@ -184,17 +184,22 @@ def _asked_again(state: LeaseState, event: Received, now: Millis) -> Step:
 
 def _owed(state: LeaseState) -> tuple[Effect, ...]:
     """The ledger has ruled while the requester's side was away: a member that was paid for the result delivers it."""
-    assert state.settlement is not None
-    ruled = decode(state.settlement.event, Settlement)
-    if not any(paid.account == state.order.member and paid.reason == "price" for paid in ruled.payments):
+    if not _paid(state):
         return ()
     return Send(state.node, opening(state), after_save=False), Send(state.node, delivery(state), after_save=False)
+
+
+def _paid(state: LeaseState) -> bool:
+    if state.settlement is None:
+        return False
+    ruled = decode(state.settlement.event, Settlement)
+    return any(paid.account == state.order.member and paid.reason == "price" for paid in ruled.payments)
 
 
 def _present_answer(state: LeaseState) -> tuple[Effect, ...]:
     if state.refusal:
         return (ack(state),)
-    if state.stage in BALLOT and state.body is not None:
+    if state.body is not None and (state.stage in BALLOT or _paid(state)):
         return (Send(state.node, commitment(state)),)
     if state.stage == "running" and state.started:
         return ack(state), started(state)

@@ -7,7 +7,7 @@
     before settling: CancelAsked ──▶ stopping ──members answered──▶ settling
                      a phase clock runs out ──▶ stopping
     the match clock runs out in escrow: the job is over, and cancelled should the escrow still open
-    Settled before settling: done; but in opening and delivering an accepted result is waited for first
+    Settled before settling: done; but from round to delivering an accepted result is waited for first
 
 Rules of this file: no await, no socket, no clock, no randomness, no signing. Time is `now`; what has to be said is an
 effect. Repeated and late messages change nothing; an event that a stage has no row for is ignored, since peers may send
@@ -244,7 +244,8 @@ def _opened_to_cancel(state: JobState, event: Event, now: Millis) -> Step:
 
 def _settled(state: JobState, event: Event, now: Millis) -> Step:
     assert isinstance(event, Settled)
-    return endings.settled(state, event, now)
+    after = endings.settled(state, event, now)
+    return (after, ()) if after is state or after.stage == "done" else rounds.resume(after, now)
 
 
 def _settle_again(state: JobState, event: Event, now: Millis) -> Step:

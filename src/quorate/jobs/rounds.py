@@ -36,7 +36,9 @@ def start(state: JobState, now: Millis) -> Step:
     former = frozenset(slot.member for past in state.rounds for slot in past.slots)
     pool = [member for member in _eligible(state, former) if member not in former]
     width = 1 if state.terms.proof.method == "rerun" and number == 1 else width_of(state.terms.proof, number, b"", b"")
-    if state.settlement is not None or number > state.terms.rounds or len(pool) < needed(state.terms.proof, width):
+    if state.settlement is not None:
+        return endings.undelivered(state, now)
+    if number > state.terms.rounds or len(pool) < needed(state.terms.proof, width):
         return endings.reject(state, now)
     slots = tuple(Slot(member=member, assigned_ms=now, probed_ms=now, heard_ms=now) for member in pool[:width])
     current = Round(number=number, width=width, drawn=len(slots), slots=slots)
@@ -189,7 +191,9 @@ def _lose(state: JobState, slot: Slot, why: str, now: Millis) -> Step:
 
 
 def _spare(state: JobState) -> list[NodeId]:
-    """Who may still take a place in this round, in draw order."""
+    """Who may still take a place in this round, in draw order; nobody, once the ledger has ruled."""
+    if state.settlement is not None:
+        return []
     former = frozenset(slot.member for past in state.rounds[:-1] for slot in past.slots)
     asked = {slot.member for slot in state.current.slots}
     return [member for member in _eligible(state, former) if member not in asked]
@@ -382,15 +386,20 @@ def next_probe(state: JobState) -> Millis:
     return Millis(due)
 
 
+def _waited_for_anew(slot: Slot, now: Millis) -> Slot:
+    slot = msgspec.structs.replace(slot, heard_ms=now, probed_ms=now)
+    return slot if slot.commit else msgspec.structs.replace(slot, assigned_ms=now, started_ms=Millis(0))
+
+
 def resume(state: JobState, now: Millis) -> Step:
-    """After a restart: what is awaited is asked for again, and every silent clock starts anew, the verify clock among
-    them: nobody could answer a node that was not there."""
+    """After a restart, or a settlement that others brought about: what is awaited is asked for again, and its clocks
+    start anew, because nobody could answer a node that was not there."""
     if not state.rounds:
         return state, ()
+    slots = tuple(_waited_for_anew(slot, now) for slot in state.current.slots)
+    state = with_round(state, msgspec.structs.replace(state.current, slots=slots))
     if state.stage in ("opening", "delivering"):
         state = replace(with_round(state, msgspec.structs.replace(state.current, closed_ms=now)), stage_ms=now)
-    slots = tuple(msgspec.structs.replace(slot, heard_ms=now, probed_ms=now) for slot in state.current.slots)
-    state = with_round(state, msgspec.structs.replace(state.current, slots=slots))
     effects: list[Effect] = []
     if state.stage == "stopping":
         effects.extend(Send(slot.member, cancel_order(state)) for slot in state.current.live)

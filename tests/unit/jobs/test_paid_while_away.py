@@ -5,14 +5,14 @@ from __future__ import annotations
 import msgspec
 import pytest
 from tests.support.forced import forced
-from tests.support.halted import CLOCKS, Halted, halted
+from tests.support.halted import CLOCKS, LONG_RUN, Halted, halted
 from tests.support.job_town import Town
 
 from quorate.jobs import lease, lifecycle
-from quorate.jobs.clocks import OPEN_MS
+from quorate.jobs.clocks import OPEN_MS, SILENCE_MS
 from quorate.jobs.lease_state import LeaseState
 from quorate.jobs.receipts import check
-from quorate.jobs.state import CancelAsked, Restarted
+from quorate.jobs.state import CancelAsked, Restarted, Tick
 from quorate.model.agreement import EscrowOpened
 from quorate.model.assignment import Brief
 from quorate.model.claim import Delivery, Opening, RoundClose
@@ -24,27 +24,25 @@ from quorate.model.units import Millis, NodeId
 
 
 def openings(play: Halted) -> list[Opening]:
-    return [value for _, value in play.held if isinstance(value, Opening)]
+    return [play.opening(slot.member) for slot in play.state.current.slots]
 
 
 def paid(town: Town, lacks: str) -> tuple[Halted, Proven]:
     play = halted(town, lacks, stall=True)
-    held = openings(play) or [slot.opening for slot in play.state.current.slots if slot.opening]
-    return play, forced(play, held)
+    return play, forced(play, openings(play))
 
 
-@pytest.mark.parametrize("lacks", ["opening", "delivery"])
+STAGES = {"commitment": "round", "opening": "opening", "delivery": "delivering"}
+
+
+@pytest.mark.parametrize("lacks", STAGES)
 def test_the_result_is_asked_for_and_completes_the_job(town: Town, lacks: str) -> None:
     play, proven = paid(town, lacks)
     play.held.clear()
     state = play.settle(proven)
-    assert (state.stage, state.ended_ms, state.settled_ms) == (
-        "opening" if lacks == "opening" else "delivering",
-        0,
-        town.now,
-    )
+    assert (state.stage, state.ended_ms, state.settled_ms) == (STAGES[lacks], 0, town.now)
     asked = {member for member, _ in play.held}
-    assert asked == {slot.member for slot in state.current.slots}, "everyone of the round was told the closing again"
+    assert asked == {slot.member for slot in state.current.slots}, "everyone of the round was asked again"
     play.let_go()
     state = play.state
     assert (state.stage, state.condition) == ("done", "completed")
@@ -53,6 +51,20 @@ def test_the_result_is_asked_for_and_completes_the_job(town: Town, lacks: str) -
     assert report.outcome == "valid", report.line
     assert report.accepted
     assert report.steps[12].sentence.startswith("force: ")
+
+
+def test_nobody_else_is_asked_once_the_ledger_has_ruled(town: Town) -> None:
+    """A reserve would work for an escrow that is empty."""
+    play, proven = paid(town, "commitment")
+    play.settle(proven)
+    cohort = {slot.member for slot in play.state.current.slots}
+    silent = Millis(town.now + SILENCE_MS + 1)
+    town.now = silent
+    play.feed(Tick(dict.fromkeys(list(cohort)[1:], silent)))
+    play.wait(town.now + 2 * LONG_RUN.run_ms)
+    assert {slot.member for slot in play.state.current.slots} == cohort
+    assert (play.state.stage, play.state.condition, play.state.error) == ("done", "failed", "JobFailed")
+    assert "do not deliver" in play.state.detail
 
 
 def test_without_it_the_verify_clock_ends_the_job(town: Town) -> None:
@@ -151,6 +163,16 @@ def test_a_paid_member_delivers_to_the_node_that_asks_late(town: Town) -> None:
     assert [type(effect.value) for effect in sent if isinstance(effect, Send)] == [Opening, Delivery]
     assert {effect.to for effect in sent if isinstance(effect, Send)} == {play.town.node.node_id}
     assert asked_for(play, state, play.town.stranger.node_id) == (), "nobody else gets it"
+
+
+def test_a_paid_member_says_its_commitment_again(town: Town) -> None:
+    """The node died before it closed the round, and has forgotten what it was told."""
+    play, proven = paid(town, "commitment")
+    state = settled(play, member_of(play, 0), proven)
+    again = lease.Received(play.town.node.node_id, state.order, state.assignment)
+    (sent,) = lease.step(state, again, Millis(town.now))[1]
+    assert isinstance(sent, Send)
+    assert sent.value == play.commitment(state.order.member)
 
 
 def test_a_member_that_was_not_paid_delivers_nothing(town: Town) -> None:
