@@ -161,9 +161,8 @@ def timers_forgotten(patch: pytest.MonkeyPatch) -> None:
 def terminal_state_moves(patch: pytest.MonkeyPatch) -> None:
     true = endings.settled
 
-    def settled(state: JobState, event: Settled, now: Any) -> Any:
-        state, effects = true(state, event, now)
-        return msgspec.structs.replace(state, condition="failed"), effects
+    def settled(state: JobState, event: Settled, now: Any) -> JobState:
+        return msgspec.structs.replace(true(state, event, now), condition="failed")
 
     patch.setattr(endings, "settled", settled)
 
