@@ -35,7 +35,9 @@ ARGUMENT_BYTES_MAX = 32 << 10
 
 @lru_cache(maxsize=1)
 def _engine() -> WasmtimeEngine:
-    from quorate.execute.wasm.wasmtime_engine import WasmtimeEngine  # takes as long as the rest of the command
+    from quorate.execute.wasm.wasmtime_engine import (
+        WasmtimeEngine,  # here, because a client that only asks has no need of it
+    )
 
     return WasmtimeEngine()
 

@@ -32,7 +32,7 @@ from quorate.verify.verdicts import verdict_of, vote_of
 def expire(state: JobState, now: Millis) -> Step:
     """The phase clock ran out."""
     if state.stage == "stopping":
-        return _settle_by_cancel(state, now)
+        return _conclude(state, now)
     name = {"match": "MatchTimeout", "transfer": "TransferTimeout", "run": "RunTimeout", "verify": "VerifyTimeout"}
     clock = running_clock(state)
     return give_up(state, now, "timed_out", name[clock], f"the {clock} clock ran out")
@@ -62,7 +62,7 @@ def cancel(state: JobState, now: Millis) -> Step:
 def _stop_or_settle(state: JobState, now: Millis) -> Step:
     working = _working(state)
     if not working:
-        return _settle_by_cancel(state, now)
+        return _conclude(state, now)
     order = cancel_order(state)
     state = with_all_probed(replace(state, stage="stopping", stage_ms=now, stopped=()), now)
     return state, tuple(Send(member, order) for member in working)
@@ -85,7 +85,7 @@ def stopped(state: JobState, event: Received, ack: CancelAck, now: Millis) -> St
     state = replace(state, stopped=(*state.stopped, event.sender), cancel_acks=(*state.cancel_acks, event.evidence))
     awaited = {slot.member for slot in state.current.slots if slot.gone not in ("unreached", "silent")}
     if awaited <= set(state.stopped):
-        return _settle_by_cancel(state, now)
+        return _conclude(state, now)
     return state, ()
 
 
@@ -98,7 +98,7 @@ def stop_tick(state: JobState, heard: Mapping[NodeId, Millis], now: Millis) -> S
         and now <= max(heard.get(slot.member, Millis(0)), state.stage_ms) + SILENCE_MS
     ]
     if not alive:
-        return _settle_by_cancel(state, now)
+        return _conclude(state, now)
     state = with_all_probed(state, now)
     order = cancel_order(state)
     return state, tuple(Send(member, order) for member in alive)
@@ -108,14 +108,14 @@ def reject(state: JobState, now: Millis) -> Step:
     """Rounds or members are used up: Rejected, with every vote attached (R7)."""
     reason = "no outcome reached the threshold and no fresh cohort is left"
     state = replace(state, goal="rejected", error="JobRejected", detail=reason, verdict=_verdict(state))
-    return _settle(_end(note(state, now, f"rejected: {reason}"), now), now)
+    return _conclude(note(state, now, f"rejected: {reason}"), now)
 
 
 def undelivered(state: JobState, now: Millis) -> Step:
     """The members were paid, and what they say now makes no result."""
     detail = "the members had themselves paid for a result that they do not deliver"
     state = replace(state, goal="failed", error="JobFailed", detail=detail)
-    return _settle(_end(note(state, now, detail), now), now)
+    return _conclude(note(state, now, detail), now)
 
 
 def fail_all(state: JobState, status: str, now: Millis) -> Step:
@@ -129,7 +129,7 @@ def fail_all(state: JobState, status: str, now: Millis) -> Step:
         detail=detail,
         verdict=_verdict(state),
     )
-    return _settle(_end(note(state, now, detail), now), now)
+    return _conclude(note(state, now, detail), now)
 
 
 def deliver(state: JobState, now: Millis) -> Step:
@@ -163,7 +163,7 @@ def _complete(state: JobState, arrived: Arrival, now: Millis) -> Step:
     assert ended is not None
     acks = tuple(Send(member, receipt) for member in ended.agreed)
     # Whether a call took effect is the ledger's to say: it is not complete before.
-    state, posts = _settle(state if state.value.core.call else _end(state, now), now)
+    state, posts = _settle(state, now) if state.value.core.call else _conclude(state, now)
     return state, (*acks, *posts)
 
 
@@ -181,14 +181,14 @@ def _end(state: JobState, now: Millis) -> JobState:
     return replace(state, ended_ms=state.ended_ms or now)
 
 
-def _settle_by_cancel(state: JobState, now: Millis) -> Step:
-    return _settle(_end(state, now), now)
+def _conclude(state: JobState, now: Millis) -> Step:
+    """Over for the user, as `goal` says; what is left is the settlement."""
+    return _settle(_end(replace(state, condition=state.goal), now), now)
 
 
 def _settle(state: JobState, now: Millis) -> Step:
-    """What the user is told stands; the ledger is asked to settle, if it has not done so for the members already."""
-    state = replace(state, stage="settling", stage_ms=now, condition=state.goal if state.ended_ms else state.condition)
-    ruled = state.settled
+    """The ledger is asked to settle, if it has not done so for the members already."""
+    state, ruled = replace(state, stage="settling", stage_ms=now), state.settled
     return (_over(state, ruled, now), ()) if ruled else (state, settling_posts(state))
 
 

@@ -173,8 +173,8 @@ def _asked_again(state: LeaseState, event: Received, now: Millis) -> Step:
     value = event.value
     if event.sender != state.node:
         return state, ()
-    if isinstance(value, RoundClose) and state.settlement is not None:
-        return state, _owed(state)
+    if isinstance(value, RoundClose) and _paid(state):
+        return state, tuple(Send(state.node, owed, after_save=False) for owed in (opening(state), delivery(state)))
     if isinstance(value, CancelOrder):
         return _ordered_to_stop(state, now)
     if isinstance(value, Assignment) and body_digest("assignment", event.evidence.body) == state.assignment_id:
@@ -182,14 +182,8 @@ def _asked_again(state: LeaseState, event: Received, now: Millis) -> Step:
     return state, ()
 
 
-def _owed(state: LeaseState) -> tuple[Effect, ...]:
-    """The ledger has ruled while the requester's side was away: a member that was paid for the result delivers it."""
-    if not _paid(state):
-        return ()
-    return Send(state.node, opening(state), after_save=False), Send(state.node, delivery(state), after_save=False)
-
-
 def _paid(state: LeaseState) -> bool:
+    """Whether the ledger has paid for the claim: if the requester's side was away then, it is owed the result."""
     if state.settlement is None:
         return False
     ruled = decode(state.settlement.event, Settlement)

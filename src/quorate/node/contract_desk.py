@@ -23,7 +23,6 @@ from quorate.model.codec import Value, decode
 from quorate.model.contract import Deployment
 from quorate.model.effects import Post
 from quorate.model.evidence import Signed
-from quorate.model.settlement import Settlement
 from quorate.model.submission import DeployOrder
 from quorate.model.transaction import Answer, AskContract, ContractHead, Deploy, Settle
 from quorate.model.units import Digest, NodeId
@@ -161,10 +160,10 @@ class ContractDesk:
         outcome = await self.agreed_output(state)
         return Post(msgspec.structs.replace(wish.transaction, outcome=outcome), own=wish.own)
 
-    async def keep_state(self, state: JobState, settlement: Settlement) -> None:
-        """Stores the state that a call has led to, so that the next one finds it here."""
-        call = state.value.core.call
-        if call is None or settlement.call is None or settlement.call.result != "applied":
+    async def keep_state(self, state: JobState) -> None:
+        """Stores the state that a call which is done has led to, so that the next one finds it here."""
+        call, ruled = state.value.core.call, state.settled
+        if call is None or ruled is None or ruled.call is None or ruled.call.result != "applied":
             return
         outcome = succeeded(await self.agreed_output(state))
         before = await self._shell.world.blobs.get(call.state)

@@ -168,8 +168,8 @@ class RequesterNode(PostingShell):
             if state.agreement:
                 self.by_agreement.pop(state.agreement_id, None)
             self._done[state.job_id] = state
-            if state.value.core.call and state.settled:
-                turn.after.append(partial(self.contracts.keep_state, state, state.settled))
+            if state.value.core.call:
+                turn.after.append(partial(self.contracts.keep_state, state))
             if len(self._done) > DONE_IN_MEMORY_MAX:
                 self._done.popitem(last=False)
         turn.after.append(partial(self._waiting.changed, state))
