@@ -51,7 +51,7 @@ def test_no_name_says_nothing() -> None:
     [
         (NOTES, "# TO" + "DO: later", "the to-do list"),
         (NOTES, "raise NotImplemented" + "Error", "return NotImplemented"),
-        (HOME_PATHS, "see /wo" + "rk/main/src", "see src/work/main"),
+        (HOME_PATHS, "see /wo" + "rk/src", "see src/work/units"),
         (HOME_PATHS, "/ho" + "me/ann/.venv", "the folder home/ann"),
         (INDEX_HOSTS, "https://pyp" + "i.org/simple", "https://www.rfc-editor.org"),
     ],

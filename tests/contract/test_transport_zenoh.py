@@ -109,9 +109,9 @@ def processes() -> Iterator[list[Process]]:
 async def refused(mesh: ZenohMesh, error: type[QuorateError], match: str, **changes: Any) -> None:
     transport = ZenohTransport(mesh.settings(0, **changes))
     receiver = Receiver()
-    with pytest.raises(error, match=match):
+    with pytest.raises(error, match=match) as caught:
         await transport.start(receiver.handle, receiver.source)
-    assert "\n" not in str(error)
+    assert "\n" not in str(caught.value)
     with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", mesh.ports[0]), 1):
         pytest.fail("it listens although it did not start")
 
