@@ -1,6 +1,6 @@
 """Random contracts on the reference and on the host's engine: equal outcomes, equal refusals, to the last cycle.
 
-QUORATE_RANDOM_CONTRACTS says how many, some 800 a second, and QUORATE_RANDOM_CONTRACTS_FROM the first, so that several
+QUORATE_DIFFERENTIAL_PROGRAMS says how many, some 800 a second, and QUORATE_DIFFERENTIAL_SEED the first, so that several
 processes share a long run. A number in a failure is the argument of `contract_programs.request` that shows the
 difference.
 """
@@ -18,8 +18,8 @@ from quorate.execute.bytecode.engine import MachineEngine
 from quorate.execute.bytecode.engines import Request
 from quorate.execute.bytecode.host import Outcome
 
-COUNT = int(os.environ.get("QUORATE_RANDOM_CONTRACTS", "10000"))
-FIRST = int(os.environ.get("QUORATE_RANDOM_CONTRACTS_FROM", "0"))
+COUNT = int(os.environ.get("QUORATE_DIFFERENTIAL_PROGRAMS", "10000"))
+FIRST = int(os.environ.get("QUORATE_DIFFERENTIAL_SEED", "0"))
 ENDINGS_MIN = 30
 """So many different endings, traps, refusals and rejections together, a batch of this size must show."""
 

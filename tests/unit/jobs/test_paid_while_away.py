@@ -13,7 +13,6 @@ from quorate.jobs.clocks import OPEN_MS, SILENCE_MS
 from quorate.jobs.lease_state import LeaseState
 from quorate.jobs.receipts import check
 from quorate.jobs.state import CancelAsked, Restarted, Tick
-from quorate.model.agreement import EscrowOpened
 from quorate.model.assignment import Brief
 from quorate.model.claim import Delivery, Opening, RoundClose
 from quorate.model.codec import decode, encode
@@ -128,7 +127,6 @@ def member_of(play: Halted, place: int) -> LeaseState:
     assert state.escrow is not None
     assert state.roster is not None
     brief = Brief(job=state.job, agreement=state.agreement_signed, escrow=state.escrow, roster=state.roster)
-    assert decode(state.escrow.event, EscrowOpened).agreement == state.agreement_id
     (signed,) = play.town.sign(play.town.node, assignment)
     now = Millis(play.town.now)
     return LeaseState(
