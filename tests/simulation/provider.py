@@ -149,7 +149,7 @@ class SimulatedProvider(PostingNode):
             elif isinstance(effect, Fetch):
                 self._fetch(key, effect, turn)
             elif isinstance(effect, Run):
-                turn.after.append(lambda: self.soon(1, lambda then: self._run(key, then)))
+                self.soon(1, lambda then: self._run(key, then))
             elif isinstance(effect, Stop):
                 turn.after.append(lambda: self.soon(3, lambda then: self._stop(key, then)))
 

@@ -35,9 +35,8 @@ ARGUMENT_BYTES_MAX = 32 << 10
 
 @lru_cache(maxsize=1)
 def _engine() -> WasmtimeEngine:
-    from quorate.execute.wasm.wasmtime_engine import (
-        WasmtimeEngine,  # here, because a client that only asks has no need of it
-    )
+    # Here, because a client that only asks has no need of it.
+    from quorate.execute.wasm.wasmtime_engine import WasmtimeEngine
 
     return WasmtimeEngine()
 

@@ -1,5 +1,6 @@
 """What a machine may ask of the world. Wishes are values; the nodes (`node/requester.py`, `node/provider.py`) carry
-them out after the state is saved."""
+them out after the state is saved, but for what a crash may undo: a guest is begun, and what may be said again is sent,
+while the state is being saved."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from tests.support.job_town import Town
 from quorate import errors
 from quorate.jobs import lifecycle
 from quorate.jobs.clocks import OPEN_MS, PROBE_MS, RUN_GRACE_MS, SILENCE_MS, phase_deadline, running_clock
-from quorate.jobs.state import Returned, Tick
+from quorate.jobs.state import Restarted, Returned, Tick
 from quorate.model.assignment import Assignment, Started
 from quorate.model.claim import RoundClose
 from quorate.model.effects import Send
@@ -64,6 +64,22 @@ def test_the_four_errors_are_four() -> None:
     assert {clock for _, _, clock, _ in PHASES} == set(ERRORS)
     assert len(set(kinds)) == 4
     assert not any(issubclass(one, other) for one in kinds for other in kinds if one is not other)
+
+
+@pytest.mark.parametrize(
+    ("lacks", "stage", "term_ms"),
+    [(lacks, stage, term_ms) for lacks, stage, _, term_ms in PHASES if stage in ("round", "opening", "delivering")],
+)
+def test_a_restart_gives_members_their_whole_term_again(three: Town, lacks: str, stage: str, term_ms: int) -> None:
+    """Nobody could answer a node that was not there, and it was away for longer than the clock."""
+    play = halted(three, lacks)
+    three.now += 10 * term_ms
+    back = three.now
+    play.feed(Restarted())
+    play.wait(back + term_ms - 1)
+    assert (play.state.stage, play.state.error) == (stage, "")
+    play.wait(back + term_ms)
+    assert play.state.condition == "timed_out"
 
 
 @pytest.mark.parametrize("lacks", ["opening", "delivery"])
