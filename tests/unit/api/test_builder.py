@@ -177,6 +177,7 @@ REFUSED: dict[str, tuple[type[QuorateError], str, Callable[[Path], object]]] = {
     "an input that is text": (InvalidField, "input", lambda tmp: Job.builder().private_input("text")),  # type: ignore[arg-type]
     "an input over its limit": (TooLarge, "input", lambda tmp: Job.builder().public_input(bytes(INPUT_BYTES_MAX + 1))),
     "not wasm": (NotWasm, "module", lambda tmp: Job.builder().wasm(b"\x7fELF").build()),
+    "text that is not UTF-8": (MalformedModule, "wasm", lambda tmp: Job.builder().wasm(b"(module \xff)")),
     "text that does not parse": (MalformedModule, "wasm", lambda tmp: Job.builder().wasm("(module (nonsense))")),
     "a module cut short": (
         MalformedModule,
